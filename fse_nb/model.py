@@ -15,16 +15,18 @@ from torch import nn, Tensor
 from .coords import pixel_grid
 
 # %% ../nbs/02_model.ipynb #effca60a
+def _wide(o):
+    if not isinstance(o, Tensor): return o
+    o = o.as_subclass(Tensor)
+    return o.float() if o.dtype in (torch.float16, torch.bfloat16) else o
+
 def full_precision(f):
     "Run `f` in at least float32 and outside autocast, also when its tensors arrive in half precision"
-    def cast(o):
-        if not isinstance(o, Tensor): return o
-        o = o.as_subclass(Tensor)
-        return o.float() if o.dtype in (torch.float16, torch.bfloat16) else o
     @wraps(f)
     def _f(x, *args, **kwargs):
-        with torch.autocast(x.device.type, enabled=False):
-            return f(cast(x), *map(cast, args), **{k:cast(v) for k,v in kwargs.items()})
+        args,kwargs = map(_wide, (x,*args)),{k:_wide(v) for k,v in kwargs.items()}
+        if not torch.is_autocast_enabled(x.device.type): return f(*args, **kwargs)
+        with torch.autocast(x.device.type, enabled=False): return f(*args, **kwargs)
     return _f
 
 # %% ../nbs/02_model.ipynb #2e1236f5
@@ -115,7 +117,8 @@ class LandmarkDetector(nn.Module):
         p = self.probs(x)
         ex,ey = extent if isinstance(extent, (tuple,list)) else (extent,extent)
         cx,cy = 2*p.shape[-1]/x.shape[-1], 2*p.shape[-2]/x.shape[-2] # share of the image that the map covers
-        return soft_argmax(p, (ex*cx, ey*cy)) + torch.stack([p.new_tensor(ex*(cx-1)), p.new_tensor(ey*(cy-1))])
+        px,py = soft_argmax(p, (ex*cx, ey*cy)).unbind(-1)
+        return torch.stack([px+ex*(cx-1), py+ey*(cy-1)], -1)
 
 # %% ../nbs/02_model.ipynb #66db5e6a
 def layer_table(
