@@ -17,7 +17,7 @@ from .coords import pixel_grid
 # %% ../nbs/02_model.ipynb #effca60a
 def _wide(o):
     if not isinstance(o, Tensor): return o
-    o = o.as_subclass(Tensor)
+    if not torch.compiler.is_compiling(): o = o.as_subclass(Tensor) # fastai's TensorImage and its kin
     return o.float() if o.dtype in (torch.float16, torch.bfloat16) else o
 
 def full_precision(f):
