@@ -11,47 +11,50 @@ __all__ = ['pixel_grid', 'to_pixels', 'to_unit', 'crop_extent', 'center_crop']
 import numpy as np, torch
 from torch import Tensor
 
-# %% ../nbs/00_coords.ipynb #c1fdae90
-def _pair(x): return tuple(x) if isinstance(x, (tuple, list)) else (x, x)
+# %% ../nbs/00_coords.ipynb #a1209146
+def _pair(x): return tuple(x) if isinstance(x, (tuple,list)) else (x,x)
 
 def pixel_grid(
     h:int, w:int, # image size in pixels
-    extent=1., # the image covers [-extent, extent]²; (ex, ey) if it is not square
+    extent=1., # the image covers [-extent, extent]²; (ex, ey) if the axes differ
     device=None, dtype=torch.float32
-)->Tensor: # (h,w,2), (x, y) of every pixel centre
+)->Tensor: # (h,w,2), the (x, y) of every pixel centre
     "Pixel centres of an `h`×`w` image in unit coordinates"
     if h<1 or w<1: raise ValueError(f'pixel_grid needs a height and a width of at least 1 pixel, got {h}×{w}')
-    x,y = ((2*torch.arange(n, device=device, dtype=dtype) + 1-n) * (e/n) for n,e in zip((w,h), _pair(extent)))
+    x,y = ((2*torch.arange(n, device=device, dtype=dtype)+1-n)*(e/n) for n,e in zip((w,h), _pair(extent)))
     return torch.stack(torch.meshgrid(x, y, indexing='xy'), -1)
 
-# %% ../nbs/00_coords.ipynb #cdd31d50
-def _wh(pts, h, w): return pts.new_tensor((w,h), dtype=pts.dtype if pts.is_floating_point() else torch.float32) if isinstance(pts, Tensor) else np.array((w,h))
+# %% ../nbs/00_coords.ipynb #4b4a67d6
+def _wh(pts, h, w):
+    if not isinstance(pts, Tensor): return np.array((w,h))
+    return torch.tensor((w,h), device=pts.device, dtype=pts.dtype if pts.is_floating_point() else torch.float32)
 
 def to_pixels(
     pts, # (…,2) tensor or array, (x, y) in [-1,1]
     h:int, w:int # size of the image that [-1,1]² covers
-): # (…,2) 0-based pixels: the centre of the first pixel is 0
+): # (…,2) in 0-based pixels: the centre of the first pixel is 0
     "From unit coordinates to pixels"
-    return (pts+1)*(_wh(pts,h,w)/2) - .5
+    return (pts+1)*(_wh(pts, h, w)/2) - .5
 
 def to_unit(
     pts, # (…,2) tensor or array, (x, y) in 0-based pixels
     h:int, w:int # size of the image
 ): # (…,2) in [-1,1]
     "From pixels to unit coordinates, the inverse of `to_pixels`"
-    return (pts+.5)*(2/_wh(pts,h,w)) - 1
+    return (pts+.5)*(2/_wh(pts, h, w)) - 1
 
-# %% ../nbs/00_coords.ipynb #a1209146
+# %% ../nbs/00_coords.ipynb #27bd540d
 def crop_extent(
     size, # of the image: pixels, or (h, w)
     crop # of its central crop: pixels, or (h, w)
 ): # float, or (ex, ey) where the axes differ
-    "How far the central crop reaches when the full image covers [-1,1]²"
+    "How far the central crop reaches if the full image covers [-1,1]²"
     (h,w),(ch,cw) = _pair(size),_pair(crop)
     if not (0<ch<=h and 0<cw<=w): raise ValueError(f'a crop of {ch}×{cw} does not fit into an image of {h}×{w} pixels')
     ex,ey = cw/w,ch/h
     return ex if ex==ey else (ex,ey)
 
+# %% ../nbs/00_coords.ipynb #f00b5093
 def center_crop(
     x:Tensor, # (…,H,W) images
     crop # pixels, or (h, w)
@@ -61,4 +64,4 @@ def center_crop(
     crop_extent((h,w), (ch,cw))
     if (h-ch)%2 or (w-cw)%2: raise ValueError(f'a crop of {ch}×{cw} cannot be centred in {h}×{w} pixels: make the difference even')
     t,l = (h-ch)//2,(w-cw)//2
-    return x[..., t:t+ch, l:l+cw]
+    return x[...,t:t+ch,l:l+cw]
