@@ -1,4 +1,4 @@
-"""Six convolutions, a softmax over each map, and its mean: an image goes in, K points come out
+"""Six convolutions, a softmax over each map, and the mean of what remains: an image goes in, K points come out
 
 Docs: https://fse-nb.github.io/fse_nb/model.html.md"""
 
@@ -6,11 +6,11 @@ Docs: https://fse-nb.github.io/fse_nb/model.html.md"""
 
 # %% auto #0
 __all__ = ['LAYOUTS', 'LASTS', 'PADDINGS', 'full_precision', 'spatial_softmax', 'soft_argmax', 'map_std', 'conv_layer',
-           'LandmarkDetector', 'layer_table', 'receptive_field', 'flops', 'n_params', 'dead_channels']
+           'LandmarkDetector', 'layer_table', 'receptive_field', 'flops', 'n_params', 'dead_channels', 'reuse_memory']
 
-# %% ../nbs/02_model.ipynb #904871e8
+# %% ../nbs/02_model.ipynb #531c619a
+import ctypes, torch
 from functools import wraps
-import torch
 from torch import nn, Tensor
 from .coords import pixel_grid
 
@@ -60,7 +60,7 @@ def map_std(
     var = probs.sum(-2)*(g[0,:,0]-mx)**2, probs.sum(-1)*(g[:,0,1]-my)**2
     return (var[0].sum(-1) + var[1].sum(-1)).sqrt()
 
-# %% ../nbs/02_model.ipynb #82ecb66e
+# %% ../nbs/02_model.ipynb #78f99d97
 #: kernel size and dilation of the six convolutions
 LAYOUTS = dict(paper  =((5,1),(5,1),(3,1),(3,1),(3,1),(1,1)),
                dilated=((5,1),(5,1),(5,2),(3,4),(3,2),(1,1)))
@@ -70,6 +70,7 @@ PADDINGS = 'zeros','replicate','reflect','circular'
 def _one_of(what, value, known):
     if value not in tuple(known): raise ValueError(f"unknown {what} {value!r}: use one of {', '.join(known)}")
 
+# %% ../nbs/02_model.ipynb #5bc2b01b
 def conv_layer(ni, nf, ks, dilation=1, after='bnrelu', padding_mode='zeros'):
     "A convolution that keeps the size, then what `after` says: 'bnrelu', 'bn' or 'none' (only then it has a bias)"
     conv = nn.Conv2d(ni, nf, ks, padding=dilation*(ks//2), dilation=dilation, bias=after=='none',
@@ -120,7 +121,7 @@ class LandmarkDetector(nn.Module):
         px,py = soft_argmax(p, (ex*cx, ey*cy)).unbind(-1)
         return torch.stack([px+ex*(cx-1), py+ey*(cy-1)], -1)
 
-# %% ../nbs/02_model.ipynb #66db5e6a
+# %% ../nbs/02_model.ipynb #c32e2896
 def layer_table(
     model:nn.Module, # a `LandmarkDetector`
     size=80,         # of the image: pixels or (h,w)
@@ -142,6 +143,7 @@ def layer_table(
         rows[-1].update(shape=(c,h,w), rf=rf)
     return rows
 
+# %% ../nbs/02_model.ipynb #367b399a
 def receptive_field(model): "Image pixels (per axis) that one map pixel sees"; return layer_table(model)[-1]['rf']
 def flops(model, size=80): "Multiply-adds x 2 of the convolutions, forward, one image"; return sum(r['flops'] for r in layer_table(model, size))
 def n_params(model): "Number of trained numbers"; return sum(p.numel() for p in model.parameters())
@@ -153,3 +155,13 @@ def dead_channels(
 ):                 # -> bool (K,)
     "Landmarks whose map is constant in every image of the batch: a dead ReLU, stuck in the middle of the frame"
     return (scores.amax((2,3)) == scores.amin((2,3))).all(0)
+
+# %% ../nbs/02_model.ipynb #031e1f6d
+def reuse_memory(
+    on=True, # False: back to the defaults
+):           # -> whether the C library could be asked
+    "Let the C library keep the memory of freed tensors for the next ones, instead of returning it to the system in every step"
+    try: mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError): return False
+    trim,top_pad,mmap_max = -1,-2,-4 # names in malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
+    return all([mallopt(mmap_max, 0 if on else 2**16), mallopt(trim, -1 if on else 2**17), mallopt(top_pad, 2**26 if on else 2**17)])
