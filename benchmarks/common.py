@@ -30,7 +30,7 @@ def record(name, command, **numbers):
              machine=dict(cpu=_cpu(), cores=os.cpu_count(), threads=torch.get_num_threads(), system=platform.platform(),
                           gpu=torch.cuda.get_device_name() if torch.cuda.is_initialized() else None),
              versions=dict(python=platform.python_version(), **{m:version(known[m][0]) for m in use if m in sys.modules and m in known}), numbers=numbers)
-    path = ROOT/'results'/f'bench_{name}.json'
+    path = ROOT/'results'/(f'{name}.json' if name.startswith('recipe_') else f'bench_{name}.json')
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(d, indent=1)+'\n')
     return path

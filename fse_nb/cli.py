@@ -55,7 +55,7 @@ def write_json(path, d):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_suffix('.tmp')
-    tmp.write_text(json.dumps(d, indent=1))
+    tmp.write_text(json.dumps(d, indent=1, default=str))
     os.replace(tmp, path)
 
 def landmark_sheet(learn:LandmarkLearner, path, n:int=8, ds_idx:int=1):
@@ -121,7 +121,7 @@ def _settings(out, resume, **args):
 def _train(folder, n_landmarks, size, minutes, epochs, recipe, bs, seed, out, resume, dataset, cache, finetune):
     run = _settings(out, resume, folder=folder, n_landmarks=n_landmarks, size=size, minutes=minutes, epochs=epochs, recipe=recipe, bs=bs,
                     seed=seed, dataset=dataset, cache=cache, finetune=finetune)
-    a = run['args']
+    a = json.loads(json.dumps(run['args'], default=str)) # as `--resume` will read them
     start = load_detector(a['finetune']) if a['finetune'] else None
     big = a['folder'] and not a['cache'] and sum(1 for _ in Path(a['folder']).rglob('*.*'))*a['size']**2*3 > 2e9
     train,valid,name = open_images(a['folder'], a['dataset'], a['size'], a['cache'] or (out/'cache' if big else None), a['seed'])

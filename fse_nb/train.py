@@ -109,7 +109,7 @@ class PairMetric(Metric):
     def name(self): return self._name
 
 # %% ../nbs/05_train.ipynb #0637ff9f
-def _on_frame(s): return ((s['pts'].abs().amax(-1)>.95).float().mean(0)>.5)
+def _on_frame(s): return ((s['pts'].abs().amax(-1)>.9).float().mean(0)>.5)
 def _still(s): return s['err'].mean(0) > .5*s['still'].mean(0)
 def _nearest(s):
     d = torch.cdist(s['pts'], s['pts'])
@@ -131,12 +131,12 @@ class Recipe:
     layout:str='dilated' # of the detector: 'paper' or 'dilated'
     last:str='none' # after the last convolution: 'bnrelu' (paper), 'bn' or 'none'
     padding_mode:str='zeros' # of the convolutions
-    gamma:float|tuple=(.01,.1) # weight of the diversity loss
-    var_weight:float|tuple=(.02,.2) # weight of the variance part of the alignment loss (6)
+    gamma:float|tuple=(.01,.05) # weight of the diversity loss
+    var_weight:float|tuple=(.02,.1) # weight of the variance part of the alignment loss (6)
     ramp:tuple=(.4,.9) # share of the run over which `gamma` and `var_weight` move
     pool:int=5 # pooling of the diversity loss, on the map of the full-size crop
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
-    grow:tuple|None=(.5,.8) # half resolution up to the first share of the run, full from the second
+    grow:tuple|None=(.4,.75) # half resolution up to the first share of the run, full from the second
     lr:float=3e-3
     wd:float=.01
     decouple_wd:bool=True # AdamW; False is the paper's penalty in the loss
@@ -218,7 +218,7 @@ def _set_rng_state(t, np_state):
 class Checkpoint(Callback):
     "Save the run to `path` every `every` seconds, after each epoch, and at the end"
     order = TrackerCallback.order+9 # after the trackers
-    def __init__(self, path, every=60., keep_best=None): self.path,self.every = Path(path),every
+    def __init__(self, path, every=60.): self.path,self.every = Path(path),every
     def before_fit(self): self.last = time.time()
     def after_batch(self):
         if self.training and time.time()-self.last > self.every: self.save(self.epoch, self.iter+1)
