@@ -23,12 +23,14 @@ class Curve(Callback):
     def before_fit(self):
         old = json.loads(self.file.read_text()) if self.file.exists() and self.learn.start!=(0,0) else []
         self.rows = [r for r in old if r['epoch']<self.learn.start[0]]
-        self.seconds = self.rows[-1]['seconds'] if self.rows else 0.
-    def before_train(self): self.t = time.time()
-    def after_train(self): self.seconds += time.time()-self.t
+        self.seconds,self.cpu = (self.rows[-1]['seconds'],self.rows[-1]['core_seconds']) if self.rows else (0.,0.)
+    def before_train(self): self.t,self.c = time.time(),time.process_time()
+    def after_train(self):
+        self.seconds += time.time()-self.t
+        self.cpu += time.process_time()-self.c # not disturbed by what else the machine does
     def after_epoch(self):
         loss,scale = self.learn.loss_func,self.learn.warp_pairs.scale
-        row = dict(epoch=self.epoch, pairs=(self.epoch+1)*len(self.dls.train)*self.dls.train.bs, seconds=round(self.seconds, 1), scale=scale,
+        row = dict(epoch=self.epoch, pairs=(self.epoch+1)*len(self.dls.train)*self.dls.train.bs, seconds=round(self.seconds, 1), core_seconds=round(self.cpu, 1), scale=scale,
             gamma=loss.gamma, var_weight=loss.var_weight, lr=self.opt.hypers[-1]['lr'], **{k:float(v) for k,v in zip(self.recorder.metric_names[1:-1], self.recorder.values[-1])})
         if (self.epoch+1)%self.every==0 or self.epoch+1==self.n_epoch:
             geo = self.learn.model.geometry

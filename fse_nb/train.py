@@ -22,13 +22,13 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save as st_save
 from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
-from fastai.callback.schedule import ParamScheduler, combined_cos, SchedNo, sched_exp
+from fastai.callback.schedule import ParamScheduler, combined_cos, sched_exp
 from fastai.callback.tracker import TrackerCallback, ReduceLROnPlateau, EarlyStoppingCallback
 from fastai.torch_core import show_images
 
 from .coords import to_pixels, center_crop, crop_extent
 from .warps import FACES, WarpPair, warp_pair
-from .model import LandmarkDetector, spatial_softmax, soft_argmax, map_std, dead_channels
+from .model import LandmarkDetector, spatial_softmax, soft_argmax, map_std, dead_channels, reuse_memory
 from .losses import FactorizedLoss
 from .data import LandmarkSet, ImageCache, decode_images, as_set, landmark_dls
 
@@ -161,17 +161,21 @@ def get_recipe(recipe='annealed', **changes):
     return replace(recipe, **changes)
 
 # %% ../nbs/05_train.ipynb #401d709c
-class Anneal(Callback):
-    "Set attributes of the loss and of `WarpPairs` from functions of the share of training done"
-    order,run_valid = -10,False
-    def __init__(self, scheds:dict): self.scheds = scheds # name of the attribute → function of pct_train
-    def before_batch(self):
-        for k,f in self.scheds.items(): setattr(self.warp_pairs if k=='scale' else self.learn.loss_func, k, f(self.pct_train))
+def _ramp(v, lo, hi, pct):
+    "v, or the geometric way from v[0] to v[1] between the shares lo and hi"
+    if not isinstance(v, (tuple,list)): return v
+    return sched_exp(*v, min(max((pct-lo)/(hi-lo), 0), 1))
 
-def _ramp(v, lo, hi):
-    if not isinstance(v, (tuple,list)): return SchedNo(v, v)
-    a,b = v
-    return lambda p: sched_exp(a, b, min(max((p-lo)/(hi-lo), 0), 1))
+class Anneal(Callback):
+    "Set the weights of the loss and the resolution that a `Recipe` asks for at the present share of the run"
+    order,run_valid = -10,False
+    def __init__(self, recipe:Recipe): self.recipe = recipe
+    def before_batch(self):
+        r,pct,loss = self.recipe,self.pct_train,self.learn.loss_func
+        loss.gamma,loss.var_weight = (_ramp(o, *r.ramp, pct) for o in (r.gamma, r.var_weight))
+        self.warp_pairs.scale = scale = r.scale(pct)
+        loss.pool = math.ceil(r.pool*scale) # a smaller map, a smaller window
+        if hasattr(self.model, 'geometry'): self.model.geometry['scale'] = scale
 
 # %% ../nbs/05_train.ipynb #fbbb5a91
 def save_tensors(path, tensors:dict, meta:dict):
@@ -347,6 +351,7 @@ class LandmarkLearner(Learner):
         for o in enumerate(self.dl, skip): self.one_batch(*o)
 
     def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+        if next(self.model.parameters()).device.type=='cpu': reuse_memory()
         try: super().fit(n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
         finally: self.start,self._skip = (0,0),0
 
@@ -363,9 +368,6 @@ class LandmarkLearner(Learner):
         elif r.schedule=='plateau':
             cbs += [ReduceLROnPlateau(patience=r.patience, factor=10., min_lr=r.lr/10), EarlyStoppingCallback(patience=2*r.patience+1)]
         else: raise ValueError(f"unknown schedule '{r.schedule}'; known: one_cycle, plateau")
-        scheds = dict(gamma=_ramp(r.gamma, *r.ramp), var_weight=_ramp(r.var_weight, *r.ramp))
-        if r.grow: scheds |= dict(scale=r.scale, pool=lambda p: math.ceil(r.pool*r.scale(p))) # a smaller map, a smaller window
-        cbs += Anneal(scheds)
         if checkpoint:
             if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
             cbs += Checkpoint(checkpoint)
@@ -417,13 +419,12 @@ def landmark_learner(
             model = LandmarkDetector(n_landmarks, n_in=n_in, layout=r.layout, last=r.last, padding_mode=r.padding_mode)
     elif (k := model.config['n_landmarks'])!=n_landmarks: raise ValueError(f'the detector has {k} landmarks, not the {n_landmarks} asked for')
     model = model.to(memory_format=torch.channels_last)
-    v = lambda o: o[0] if isinstance(o, (tuple,list)) else o
-    loss = FactorizedLoss(gamma=v(r.gamma), pool=r.pool, unit=r.unit, var_weight=v(r.var_weight))
+    loss = FactorizedLoss(pool=r.pool, unit=r.unit) # `Anneal` sets the weights
     opt = partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8)
     learn = LandmarkLearner(dls, model, loss, opt_func=opt, lr=r.lr, wd=r.wd, path=path, metrics=L(landmark_metrics())+L(metrics),
-        cbs=[WarpPairs(warps, crop, scale=r.scale(0), seed=seed), StopOnNaN(), Diagnose()]+L(cbs))
+        cbs=[WarpPairs(warps, crop, scale=r.scale(0), seed=seed), Anneal(r), StopOnNaN(), Diagnose()]+L(cbs))
     learn.recipe = r
-    model.geometry = dict(size=size, crop=crop, fit='crop', scale=r.scale(1.))
+    model.geometry = dict(size=size, crop=crop, fit='crop', scale=r.scale(0))
     learn.run_config = dict(n_landmarks=n_landmarks, size=size, crop=crop, seed=seed, recipe=asdict(r), bs=dls.train.bs, n_images=dls.train.n)
     return learn
 
