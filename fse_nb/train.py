@@ -274,7 +274,6 @@ class Resume(Callback):
             if isinstance(cb, TrackerCallback) and cb.name in m['trackers']:
                 for k,v in m['trackers'][cb.name].items(): setattr(cb, k, v)
         _set_rng_state(t, m['rng'])
-        if hasattr(getattr(self.learn, 'progress', None), 'mbar'): self.learn.progress.mbar.update(0) # starts its clock
         self.learn.start = m['epoch'],m['iter']
         self.learn.train_iter = m['train_iter']
 
@@ -336,6 +335,7 @@ class LandmarkLearner(Learner):
     "A `Learner` that can start inside an epoch and shows pairs with their landmarks"
     start = 0,0 # (epoch, batch) of the next `fit`
     def _do_fit(self):
+        if self.start[0] and hasattr(getattr(self, 'progress', None), 'mbar'): self.progress.mbar.update(0) # starts its clock
         for self.epoch in range(self.start[0], self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
 
     def _do_epoch_train(self):
@@ -352,50 +352,57 @@ class LandmarkLearner(Learner):
 
     def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
         if next(self.model.parameters()).device.type=='cpu': reuse_memory()
-        try: super().fit(n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
+        self.start = start_epoch,0
+        try: super().fit(n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt)
         finally: self.start,self._skip = (0,0),0
 
-    def fit_recipe(self,
-        n_epoch:int, # epochs of the run; for the plateau schedule at most this many
-        checkpoint=None, # file to save the state of the run to
-        resume:bool=False, # continue from `checkpoint` if it exists
-        cbs=None):
-        "Train with the learner's `Recipe`: one-cycle with annealed weights, or the paper's reduce-on-plateau"
-        r = self.recipe
-        cbs = L(cbs)
-        if r.schedule=='one_cycle':
-            cbs += ParamScheduler(dict(lr=combined_cos(.25, r.lr/25, r.lr, r.lr/1e4), mom=combined_cos(.25, *self.moms)))
-        elif r.schedule=='plateau':
-            cbs += [ReduceLROnPlateau(patience=r.patience, factor=10., min_lr=r.lr/10), EarlyStoppingCallback(patience=2*r.patience+1)]
-        else: raise ValueError(f"unknown schedule '{r.schedule}'; known: one_cycle, plateau")
-        if checkpoint:
-            if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
-            cbs += Checkpoint(checkpoint)
-        self.fit(n_epoch, lr=r.lr, wd=r.wd, cbs=cbs)
+# %% ../nbs/05_train.ipynb #31c4d670
+@patch
+def fit_recipe(self:LandmarkLearner,
+    n_epoch:int, # epochs of the run; for the plateau schedule at most this many
+    checkpoint=None, # file to save the state of the run to
+    resume:bool=False, # continue from `checkpoint` if it exists
+    cbs=None):
+    "Train with the learner's `Recipe`: one-cycle with annealed weights, or the paper's reduce-on-plateau"
+    r = self.recipe
+    cbs = L(cbs)
+    if r.schedule=='one_cycle':
+        cbs += ParamScheduler(dict(lr=combined_cos(.25, r.lr/25, r.lr, r.lr/1e4), mom=combined_cos(.25, *self.moms)))
+    elif r.schedule=='plateau':
+        cbs += [ReduceLROnPlateau(patience=r.patience, factor=10., min_lr=r.lr/10), EarlyStoppingCallback(patience=2*r.patience+1)]
+    else: raise ValueError(f"unknown schedule '{r.schedule}'; known: one_cycle, plateau")
+    if checkpoint:
+        if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
+        cbs += Checkpoint(checkpoint)
+    self.fit(n_epoch, lr=r.lr, wd=r.wd, cbs=cbs)
 
-    def pairs(self, ds_idx=1, n=6):
-        "n pairs of a loader's first batch and their landmarks: `x, x2, pts, pts2, g2(pts2)`, coordinates of the crop"
-        dl = self.dls[ds_idx]
-        x = to_device(first(dl)[0][:n], next(self.model.parameters()).device).as_subclass(Tensor)
-        wp,was = self.warp_pairs,self.model.training
-        xx = wp.pairs(x, wp.generator(0, stream=1), wp.scale)
-        self.model.eval()
-        with torch.no_grad(): p1,p2 = self.model.landmarks(xx).chunk(2)
-        self.model.train(was)
-        return *xx.chunk(2), p1, p2, wp.inverse_target(p2)
+# %% ../nbs/05_train.ipynb #0ca4b683
+@patch
+def pairs(self:LandmarkLearner, ds_idx=1, n=6):
+    "n pairs of a loader's first batch and their landmarks: `x, x2, pts, pts2, g2(pts2)`, coordinates of the crop"
+    dl = self.dls[ds_idx]
+    x = to_device(first(dl)[0][:n], next(self.model.parameters()).device).as_subclass(Tensor)
+    wp,was = self.warp_pairs,self.model.training
+    xx = wp.pairs(x, wp.generator(0, stream=1), wp.scale)
+    self.model.eval()
+    with torch.no_grad(): p1,p2 = self.model.landmarks(xx).chunk(2)
+    self.model.train(was)
+    return *xx.chunk(2), p1, p2, wp.inverse_target(p2)
 
-    def show_batch(self, n=6, **kwargs):
-        "The pairs that the network sees: x above, x' below"
-        x1,x2,*_ = self.pairs(0, n)
-        show_images([*(x1*.5+.5).clamp(0,1), *(x2*.5+.5).clamp(0,1)], nrows=2, **kwargs)
+@patch
+def show_batch(self:LandmarkLearner, n=6, max_n=None, **kwargs):
+    "The pairs that the network sees: x above, x' below"
+    x1,x2,*_ = self.pairs(0, max_n or n)
+    show_images([*(x1*.5+.5).clamp(0,1), *(x2*.5+.5).clamp(0,1)], nrows=2, **kwargs)
 
-    def show_results(self, ds_idx=1, n=6, dl=None, max_n=None, shuffle=False, **kwargs):
-        "Landmarks of x (above) and of x' (below), same landmark same colour; rings: those of x' carried to x by the warp"
-        x1,x2,p1,p2,back = self.pairs(ds_idx, max_n or n)
-        axs = subplots(2, len(x1), figsize=(1.6*len(x1), 3.3), **kwargs)[1]
-        for i in range(len(x1)):
-            show_landmarks(x1[i], p1[i], ax=axs[0][i], rings=back[i])
-            show_landmarks(x2[i], p2[i], ax=axs[1][i])
+@patch
+def show_results(self:LandmarkLearner, ds_idx=1, n=6, dl=None, max_n=None, shuffle=False, **kwargs):
+    "Landmarks of x (above) and of x' (below), same landmark same colour; rings: those of x' carried to x by the warp"
+    x1,x2,p1,p2,back = self.pairs(ds_idx, max_n or n)
+    axs = subplots(2, len(x1), figsize=(1.6*len(x1), 3.3), **kwargs)[1]
+    for i in range(len(x1)):
+        show_landmarks(x1[i], p1[i], ax=axs[0][i], rings=back[i])
+        show_landmarks(x2[i], p2[i], ax=axs[1][i])
 
 # %% ../nbs/05_train.ipynb #33f64eb5
 def landmark_learner(
