@@ -1,4 +1,4 @@
-"""Landmarks must follow the warp and must differ from each other: equations (5) to (9)
+"""A landmark must move with the image, and no two may be the same: equations (5) to (9), naive, fast, and what they really reward
 
 Docs: https://fse-nb.github.io/fse_nb/losses.html.md"""
 
@@ -15,7 +15,9 @@ from fastcore.basics import store_attr, basic_repr
 from .coords import pixel_grid
 from .model import full_precision, spatial_softmax, soft_argmax, _one_of
 
-# %% ../nbs/03_losses.ipynb #ae3ff0bc
+# %% ../nbs/03_losses.ipynb #3e605bc7
+def _xy(s, like): return torch.as_tensor(s, device=like.device, dtype=like.dtype)
+
 @full_precision
 def align_points(
     pts1:Tensor,   # landmarks of x (B,K,2)
@@ -25,8 +27,6 @@ def align_points(
 ):
     "Equation (5): squared distance of the landmarks of x from the warped landmarks of x'"
     return ((g2(pts2)-pts1)*_xy(unit_scale, pts1)).square().sum(-1).mean()
-
-def _xy(s, like): return torch.as_tensor(s, device=like.device, dtype=like.dtype)
 
 # %% ../nbs/03_losses.ipynb #046c8f42
 def _fields(probs, g2, extent, scale):
