@@ -38,7 +38,7 @@ def main(B=32, K=30, size=40, extent=.8):
     print(f'alignment (6), B={B} K={K} {size}×{size}: naive {tn*1e3:.0f} ms, linear {tf*1e3:.2f} ms, {tn/tf:.0f}× (wanted: 40×); values and gradients agree to {err:.0e}')
     print(f'diversity (8), one image: loop {dn*1e3:.0f} ms, reductions {df*1e3:.2f} ms, {dn/df:.0f}×')
     record('losses', 'python benchmarks/losses.py', align_naive_s=tn, align_linear_s=tf, align_ratio=tn/tf, align_wanted=40, align_max_rel_diff=err,
-           diversity_loop_s=dn, diversity_s=df, diversity_ratio=dn/df, threads=torch.get_num_threads(), B=B, K=K, size=size)
+           diversity_loop_s=dn, diversity_s=df, diversity_ratio=dn/df, torch_threads=torch.get_num_threads(), B=B, K=K, size=size)
 
 if __name__=='__main__':
     argparse.ArgumentParser(description=__doc__).parse_args()
