@@ -485,6 +485,7 @@ def decode_images(s,      # LandmarkSet, folder, list of files, or uint8 (N,H,W,
     n_workers=None,       # threads; default: the CPUs
     max_bytes=2e9,        # larger arrays go to a file
     min_size=16,          # smaller images are problems
+    warn_small=True,      # say how many images had to be enlarged
     progress=None         # show a bar; default: from 5,000 images on
 ) -> ImageCache:
     "Every readable image of the set as a square of bytes; the others are named in one warning"
@@ -496,11 +497,11 @@ def decode_images(s,      # LandmarkSet, folder, list of files, or uint8 (N,H,W,
     file = None; key = None
     if cache is not None or n*S*S*3>max_bytes:
         key = _fingerprint(s, version=1, **kw); file = _cache_file(cache, s, key, n*S*S*3, max_bytes)
-        if (got:=_read_cache(file, key)) is not None: return _as_cache(s, *got)
+        if (got:=_read_cache(file, key)) is not None: return _as_cache(s, *got, warn_small)
     todo = _decode_all(s, range(n), n_workers, n>=5000 if progress is None else progress, **kw)
     with warnings.catch_warnings(): # PIL's own, about odd EXIF and the like; not per thread: the filters are global
         warnings.simplefilter('ignore'); got = _fill_memory(todo, n, S) if file is None else _fill_file(todo, n, S, file, key)
-    return _as_cache(s, *got)
+    return _as_cache(s, *got, warn_small)
 
 # %% ../nbs/04_data.ipynb #d144f46b
 class _Log:
@@ -540,11 +541,11 @@ def _read_cache(file, key):
     except Exception: return None
     return (data,log) if str(log.pop('key',''))==key and len(data)==len(log['index']) else None
 
-def _as_cache(s, data, log):
+def _as_cache(s, data, log, warn_small=True):
     index,boxes = log['index'],log['boxes']
     bad = pd.DataFrame(dict(file=[s.files[int(i)] for i in log['bad']], row=log['bad'], problem=log['why'])) if len(log['bad']) else no_problems()
     _report(bad, len(s))
-    if log['small']: warnings.warn(f"{log['small']} of {len(s)} images are smaller than the square of {data.shape[1]} pixels and were enlarged.", stacklevel=3)
+    if log['small'] and warn_small: warnings.warn(f"{log['small']} of {len(s)} images are smaller than the square of {data.shape[1]} pixels and were enlarged.", stacklevel=3)
     if not len(index): raise ValueError(f'None of the {len(s)} images can be read; the first, {bad.file[0]}: {bad.problem[0]}.')
     pick = lambda o: None if o is None else o[index]
     points = None if s.points is None else box_to_unit(s.points[index], boxes).astype(np.float32)
@@ -582,7 +583,7 @@ def decode_for(kind, # a name in `GEOMETRY`, or a Geometry
     "`decode_images` with the paper's geometry; `.crop` of the result is the size of the central crop"
     if isinstance(kind, str) and kind not in GEOMETRY: raise ValueError(f'Unknown geometry {kind!r}; known are {", ".join(GEOMETRY)}.')
     g = GEOMETRY[kind] if isinstance(kind, str) else kind
-    c = decode_images(s, size=g.size, pad=g.pad, fill=g.fill, fit=fit or 'crop', **kwargs)
+    c = decode_images(s, size=g.size, pad=g.pad, fill=g.fill, fit=fit or 'crop', **{'warn_small':kind!='digits', **kwargs}) # digits are 28 pixels wide: enlarging is the plan
     c.crop = g.crop; return c
 
 # %% ../nbs/04_data.ipynb #d2d751cc
@@ -776,17 +777,33 @@ def read_text(file) -> str:
     return b.decode('utf-8-sig', errors='replace')
 
 # %% ../nbs/04b_formats.ipynb #6d1fbf26
+def _float(o):
+    if '_' in o: raise ValueError # Python reads 1_0 as 10
+    return float(o)
+
 def _floats(rows):
     "Numbers of equally long rows of text, and which rows are not numbers"
-    try: return np.array(list(map(float, chain.from_iterable(rows))), np.float64).reshape(len(rows),-1),{}
-    except ValueError: pass
     n,bad = len(rows[0]),{}
     a = np.full((len(rows),n), np.nan)
     for i,r in enumerate(rows):
-        for j,o in enumerate(r):
-            try: a[i,j] = float(o)
-            except ValueError: bad.setdefault(i, f'{o!r} is not a number')
+        try: a[i] = [_float(o) for o in r]
+        except ValueError: bad[i] = f'{next(o for o in r if not _is_float(o))!r} is not a number'
     return a,bad
+
+def _is_float(o):
+    try: _float(o); return True
+    except ValueError: return False
+
+def _flawless(lines, n, sep):
+    "Names and numbers of a table without any flaw; None if it has one"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            t = pd.read_csv(io.StringIO('\n'.join(lines)), header=None, names=range(n+2), sep=sep or r'\s+', quoting=csv.QUOTE_NONE, index_col=False, skip_blank_lines=False)
+    except Exception: return None
+    if len(t)!=len(lines) or not t[n+1].isna().all() or any(t[i].dtype.kind not in 'if' for i in range(1,n+1)): return None
+    a = t[list(range(1,n+1))].to_numpy(np.float64); names = t[0].tolist()
+    return None if np.isnan(a).any() or not all(isinstance(o, str) for o in names) else (names,a)
 
 def parse_rows(lines, file, # rows 'name v1 … vn'
                n,           # numbers a row must have (one of several)
@@ -794,6 +811,8 @@ def parse_rows(lines, file, # rows 'name v1 … vn'
                sep=None):   # separator; default: spaces
     "Names, numbers (M,n), row numbers, and the problems (file, row, problem) of the rows that do not fit"
     n = (n,) if isinstance(n, int) else n
+    for k in n:
+        if lines and (got:=_flawless(lines, k, sep)) is not None: return *got,list(range(first, first+len(lines))),[]
     rows,at,bad = [],[],[]
     for i,l in enumerate(lines, first):
         f = l.split(sep)
@@ -811,8 +830,9 @@ def parse_rows(lines, file, # rows 'name v1 … vn'
 def _missing(files):
     "Which of the paths (text) are not there"
     listed,out = {},np.zeros(len(files), bool)
+    split = os.path.split if os.sep!='/' else lambda f: f.rpartition('/')[::2]
     for i,f in enumerate(files):
-        d,b = os.path.split(f)
+        d,b = split(f)
         if d not in listed:
             try: listed[d] = set(os.listdir(d or '.'))
             except (OSError,ValueError): listed[d] = set()
@@ -865,6 +885,10 @@ def checked(files, points, names, rows=None, # as the reader found them
     for i in np.flatnonzero(pd.Series(files if key is None else key, dtype=object).duplicated()): bad.setdefault(i, 'a second time in the list')
     if points is not None:
         for i,w in _point_problems(points, blanks).items(): bad.setdefault(i, w)
+        points = np.where(np.abs(points)<=1e6, points, np.nan)
+    if np.ndim(c:=kw.get('crop'))==2:
+        for i in np.flatnonzero(~((c[:,2]>c[:,0])&(c[:,3]>c[:,1])&(np.abs(c)<1e6).all(1))): bad.setdefault(i, 'a crop that is empty or not numbers')
+        kw['crop'] = np.clip(c, -1e6, 1e6)
     look = n<=5000 if sizes is None else sizes
     if (look and missing) or size is not None:
         ids = np.arange(n) if size is None or len(bad)>0 or points is None else np.flatnonzero((np.abs(points-(np.array(size)-1)/2)>np.array(size)).any((1,2)))
@@ -1168,6 +1192,7 @@ def _table(file):
     sep = max(',;\t', key=first.count)
     try: rows = [(i,r) for i,r in enumerate(csv.reader(io.StringIO(text, newline=''), delimiter=sep), 1) if any(c.strip() for c in r)]
     except csv.Error as e: raise BadData(f'{file} is not a table: {e}.') from None
+    if not rows: raise BadData(f'{file} holds no header.')
     return [c.strip() for c in rows[0][1]],rows[1:]
 
 def _number(c):
@@ -1245,8 +1270,9 @@ def cfp(root=None, split=None, strict=False, **kw) -> LandmarkSet:
 def from_coco(file, folder=None, strict=False, **kw) -> LandmarkSet:
     "COCO keypoints: one row per annotated object; `visible` 0, 1, 2 as in the file, and `meta` annotation id, category, box"
     folder = Path(file).parent if folder is None else Path(folder)
-    try: d = json.loads(read_text(file))
-    except (json.JSONDecodeError,RecursionError) as e: raise BadData(f'{file} is not JSON: {e}.') from None
+    text = read_text(file)
+    try: d = json.loads(text)
+    except (ValueError,RecursionError) as e: raise BadData(f'{file} is not JSON: {e}.') from None
     if not isinstance(d, dict) or not all(isinstance(d.get(k), list) for k in ('images','annotations','categories')): raise BadData(f'{file} is not COCO: it needs lists images, annotations and categories.')
     ok = lambda o,*ks: isinstance(o, dict) and all(isinstance(o.get(k), (int,str)) for k in ks)
     bad = [(file, None, f'{k} {i+1} has no {w}') for k,ks,w in (('images',('id','file_name'),'id or file_name'),('categories',('id',),'id')) for i,o in enumerate(d[k]) if not ok(o,*ks)]
@@ -1257,7 +1283,7 @@ def from_coco(file, folder=None, strict=False, **kw) -> LandmarkSet:
         why,k = None,a.get('keypoints') if isinstance(a, dict) else None
         if not ok(a, 'image_id') or a['image_id'] not in ims: why = 'annotation of an unknown image'
         elif not isinstance(a.get('category_id'), (int,str)) or a['category_id'] not in cats_: why = 'annotation of an unknown category'
-        elif not isinstance(k, list) or len(k)!=3*len(given(cats_[a['category_id']])) or not all(type(o) in (int,float) for o in k): why = 'keypoints are not three numbers for each name of the category'
+        elif not isinstance(k, list) or len(k)!=3*len(given(cats_[a['category_id']])) or not all(type(o) in (int,float) and abs(o)<1e12 for o in k): why = 'keypoints are not three numbers for each name of the category'
         if why: bad.append((file, i, why)); continue
         c,k = cats_[a['category_id']],np.array(k, np.float64).reshape(-1,3); p,v = np.full((len(names),2), np.nan),np.zeros(len(names), np.uint8)
         j = [names.index(n) for n in given(c)]; v[j] = np.nan_to_num(k[:,2]).clip(0,2); p[j] = np.where(v[j,None]>0, k[:,:2], np.nan)
@@ -1307,7 +1333,7 @@ def to_csv(self:LandmarkSet, file, long=False): # long: a row per point
     if long:
         keep = ['image']+(['split'] if self.split is not None else [])
         t = pd.concat([t[keep].assign(point=n, x=self.points[:,j,0], y=self.points[:,j,1]) for j,n in enumerate(self.names)]).sort_values('image', kind='stable')
-    for c in t.select_dtypes('float'): t[c] = [_short(v) for v in t[c]]
+    for c in [c for c in t if t[c].dtype.kind=='f']: t[c] = [_short(v) for v in t[c]]
     t.to_csv(file, index=False)
 
 # %% ../nbs/04b_formats.ipynb #decd696d
