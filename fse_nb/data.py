@@ -519,6 +519,7 @@ def _fill_memory(todo, n, S):
     for a in log(todo): data[k] = a; k += 1
     return data[:k],log.arrays()
 
+# %% ../nbs/04_data.ipynb #c0562488
 def _fill_file(todo, n, S, file, key):
     log,k = _Log(),0
     tmp,side = file.with_name(f'{file.name}.{os.getpid()}.tmp'),file.with_suffix('.npz')
@@ -541,6 +542,7 @@ def _read_cache(file, key):
     except Exception: return None
     return (data,log) if str(log.pop('key',''))==key and len(data)==len(log['index']) else None
 
+# %% ../nbs/04_data.ipynb #d395d110
 def _as_cache(s, data, log, warn_small=True):
     index,boxes = log['index'],log['boxes']
     bad = pd.DataFrame(dict(file=[s.files[int(i)] for i in log['bad']], row=log['bad'], problem=log['why'])) if len(log['bad']) else no_problems()
@@ -794,6 +796,7 @@ def _is_float(o):
     try: _float(o); return True
     except ValueError: return False
 
+# %% ../nbs/04b_formats.ipynb #432b2ba0
 def _flawless(lines, n, sep):
     "Names and numbers of a table without any flaw; None if it has one"
     try:
@@ -1092,6 +1095,7 @@ def _torchvision(cls, root, name, **kw):
     if root.name!=name: raise ValueError(f'torchvision puts this set in a folder named {name}; give …/{name}, not {root}.')
     getattr(D, cls)(root.parent, download=True, **kw)
 
+# %% ../nbs/04b_formats.ipynb #f9196582
 def read_idx(file) -> np.ndarray:
     "An array in idx format, .gz or not"
     try: b = (gzip.open if Path(file).suffix=='.gz' else open)(file, 'rb').read()
@@ -1163,6 +1167,7 @@ def face_parsing(root=None, strict=False) -> LandmarkSet:
         if not files: raise FileNotFoundError(f'{root} holds neither HELEN lists (exemplars.txt) nor train/images and train/labels.')
     return checked(files, None, None, problems=bad, strict=strict, split=sp, meta=pd.DataFrame(meta, columns=['label','kind']), name='face_parsing')
 
+# %% ../nbs/04b_formats.ipynb #60fd6166
 def load_label(path) -> np.ndarray: # uint8 (H,W)
     "Class of every pixel: index of a palette or grey image, or the most probable of a folder of maps"
     path = Path(path)
@@ -1354,6 +1359,7 @@ def to_coco(self:LandmarkSet, file, category='object'):
         ann.append(dict(id=i+1, image_id=ims[str(f)]['id'], category_id=1, keypoints=k, num_keypoints=int((v>0).sum()), bbox=[float(o) for o in box], area=float(box[2]*box[3]), iscrowd=0))
     Path(file).write_text(json.dumps(dict(images=list(ims.values()), annotations=ann, categories=[dict(id=1, name=category, keypoints=self.names, skeleton=[])])))
 
+# %% ../nbs/04b_formats.ipynb #7a2ad91b
 @patch
 def to_pts(self:LandmarkSet, folder):
     "Write one .pts per image, named after it, counting pixels from 1"
