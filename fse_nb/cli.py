@@ -9,7 +9,7 @@ __all__ = ['pairs_per_second', 'plan_run', 'provenance', 'write_json', 'landmark
            'finish', 'fse_detect', 'draw_landmarks']
 
 # %% ../nbs/10_cli.ipynb #7cbef1e7
-import copy, json, os, platform, subprocess, sys, time
+import copy, inspect, json, os, platform, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
@@ -45,9 +45,11 @@ def plan_run(learn:LandmarkLearner, minutes:float, n_epoch:int=20)->dict:
 # %% ../nbs/10_cli.ipynb #cd7d2d2c
 def provenance()->dict:
     "What ran where: command, versions, commit, machine"
-    git = subprocess.run(['git','rev-parse','--short','HEAD'], capture_output=True, text=True, cwd=Path(fse_nb.__file__).parent)
+    home = Path(fse_nb.__file__).resolve().parents[1]
+    try: git = subprocess.run(['git','rev-parse','--show-toplevel','--short','HEAD'], capture_output=True, text=True, cwd=home).stdout.split('\n')
+    except OSError: git = [''] # no git here
     return dict(command=' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]), fse_nb=fse_nb.__version__, torch=torch.__version__, python=platform.python_version(),
-        commit=git.stdout.strip() or None, machine=f"{platform.machine()}, {os.cpu_count()} cores" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ''),
+        commit=git[1] if git[0]==str(home) else None, machine=f"{platform.machine()}, {os.cpu_count()} cores" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ''),
         started=time.strftime('%Y-%m-%dT%H:%M:%S'))
 
 def write_json(path, d):
@@ -95,13 +97,13 @@ def fse_train(
     out:str='fse_out', # folder for the results
     resume:bool=False, # continue the run in `out`
     dataset:str=None, # the folder is a known data set: celeba
-    cache:str=None, # folder for the decoded images (default: memory; a file in `out` for large sets)
+    cache:str=None, # folder for the decoded images (default: memory; a temporary file above 2 GB)
     finetune:str=None, # detector to start from: name or file
 ):
     "Train a landmark detector on images without labels"
     try: _train(folder, n_landmarks, size, minutes, epochs, recipe, bs, seed, Path(out), resume, dataset, cache, finetune)
     except (ValueError, OSError, NonFiniteLoss) as e: sys.exit(f'fse_train: {e}')
-    except KeyboardInterrupt: sys.exit(f'\nstopped; continue with: fse_train --resume --out {out}')
+    except KeyboardInterrupt: sys.exit('\nstopped' + (f'; continue with: fse_train --resume --out {out}' if (Path(out)/'checkpoint.safetensors').exists() else ''))
 
 # %% ../nbs/10_cli.ipynb #172fd9f4
 def _settings(out, resume, **args):
@@ -109,28 +111,33 @@ def _settings(out, resume, **args):
     f = out/'run.json'
     if resume:
         if not f.exists(): raise ValueError(f'there is no run in {out} to resume')
-        return json.loads(f.read_text())
+        run = json.loads(f.read_text())
+        defaults = {k:v.default for k,v in inspect.signature(fse_train).parameters.items()}
+        if other := [k for k,v in args.items() if v!=defaults[k] and v!=run['args'][k]]:
+            raise ValueError(f"the run in {out} has another {', '.join(other)}: --resume takes all settings from it, give only --out")
+        return run
     if f.exists(): raise ValueError(f'{out} holds a run already: continue it with --resume, or choose another folder with --out')
     if args['n_landmarks']<1: raise ValueError(f"--n-landmarks is {args['n_landmarks']}, but a detector needs at least one")
-    if args['size']<20: raise ValueError(f"--size is {args['size']}, but images need at least 20 pixels")
+    if args['size']<20 or args['size']%2: raise ValueError(f"--size is {args['size']}, but it must be even and at least 20")
     if args['bs']<1: raise ValueError(f"--bs is {args['bs']}, but a batch needs at least one pair")
     get_recipe(args['recipe'])
     return dict(args=args, **provenance())
 
 # %% ../nbs/10_cli.ipynb #29b7614e
 def _train(folder, n_landmarks, size, minutes, epochs, recipe, bs, seed, out, resume, dataset, cache, finetune):
-    run = _settings(out, resume, folder=folder, n_landmarks=n_landmarks, size=size, minutes=minutes, epochs=epochs, recipe=recipe, bs=bs,
-                    seed=seed, dataset=dataset, cache=cache, finetune=finetune)
-    a = json.loads(json.dumps(run['args'], default=str)) # as `--resume` will read them
+    full = lambda o: str(Path(o).resolve()) if o and (Path(o).exists() or o in (folder,cache)) else o # so that a run can be resumed from anywhere
+    run = _settings(out, resume, folder=full(folder), n_landmarks=n_landmarks, size=size, minutes=minutes, epochs=epochs, recipe=recipe, bs=bs,
+                    seed=seed, dataset=dataset, cache=full(cache), finetune=full(finetune))
+    a = run['args']
+    toy = not (a['folder'] or a['dataset'])
     start = load_detector(a['finetune']) if a['finetune'] else None
-    big = a['folder'] and not a['cache'] and sum(1 for _ in Path(a['folder']).rglob('*.*'))*a['size']**2*3 > 2e9
-    train,valid,name = open_images(a['folder'], a['dataset'], a['size'], a['cache'] or (out/'cache' if big else None), a['seed'])
+    train,valid,name = open_images(a['folder'], a['dataset'], a['size'], a['cache'], a['seed'])
     dls = landmark_dls(train, valid, bs=min(a['bs'], max(1, len(train)//2)), seed=a['seed'], with_points=False, max_valid=200, val_bs=50)
     learn = landmark_learner(dls, a['n_landmarks'], a['recipe'], seed=a['seed'], model=start)
     dl = learn.dls.train
     if 'plan' not in run:
         if a['epochs']: plan = dict(n_epoch=a['epochs'], epoch_size=len(dl)*dl.bs)
-        else: plan = plan_run(learn, a['minutes'] or (30 if a['folder'] else 2))
+        else: plan = plan_run(learn, a['minutes'] or (2 if toy else 30))
         run |= dict(plan=plan, data=name, images=len(train), left_out=len(train.problems))
         out.mkdir(parents=True, exist_ok=True)
         write_json(out/'run.json', run)
@@ -145,7 +152,7 @@ def finish(learn, out, run):
     names = list(learn.recorder.metric_names[1:-1])
     pd.DataFrame(learn.recorder.values, columns=names).rename_axis('epoch').to_csv(out/'history.csv')
     run['metrics'] = dict(zip(names, map(float, learn.recorder.values[-1])))
-    if not run['args']['folder']: run['error_percent'] = toy_errors(learn.model, run['args']['size'], run['args']['seed'])
+    if not (run['args']['folder'] or run['args']['dataset']): run['error_percent'] = toy_errors(learn.model, run['args']['size'], run['args']['seed'])
     save_detector(learn.model, out/'detector.safetensors', run={k:v for k,v in run.items() if k!='args'}|dict(config=learn.run_config))
     landmark_sheet(learn, out/'landmarks.png')
     write_json(out/'run.json', run)
@@ -170,6 +177,7 @@ def _detect(files, model, csv, draw, bs):
     if not files: raise ValueError('no images: give files or folders')
     if model is None: raise ValueError(f"--model is missing: give a name ({', '.join(pretrained()) or 'this version ships none'}) or the detector.safetensors that fse_train wrote")
     m = load_detector(model)
+    Path(csv).parent.mkdir(parents=True, exist_ok=True)
     found = L(from_folder(f).files if Path(f).is_dir() else [Path(f)] for f in files).concat()
     if missing := [str(f) for f in found if not f.exists()]: raise FileNotFoundError(f"there is no {missing[0]}" + (f' (and {len(missing)-1} more)' if len(missing)>1 else ''))
     res = detect(m, found, bs)
@@ -183,10 +191,12 @@ def draw_landmarks(res:LandmarkSet, folder):
     "Every image of a set with its landmarks, as a PNG of the same size"
     from PIL import Image, ImageDraw
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     colors = [tuple(int(255*o) for o in c) for c in landmark_colors(res.points.shape[1])]
+    top = os.path.commonpath([Path(f).resolve().parent for f in res.files])
     for f,pts in zip(res.files, res.points):
+        to = folder/f'{Path(f).resolve().relative_to(top)}.png' # two images may share a name, not a path
+        to.parent.mkdir(parents=True, exist_ok=True)
         im = Image.fromarray(load_image(f))
         d,r = ImageDraw.Draw(im),max(2, round(min(im.size)/60))
         for (x,y),c in zip(pts, colors): d.ellipse([x-r,y-r,x+r,y+r], fill=c, outline='white')
-        im.save(folder/f'{Path(f).stem}.png')
+        im.save(to)

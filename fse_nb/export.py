@@ -35,7 +35,7 @@ def load_detector(
 )->LandmarkDetector: # in evaluation mode, with `.geometry` and `.run`
     "A trained detector by name or file; works without a network and unpickles nothing"
     f = Path(name_or_path)
-    if f.suffix!='.safetensors' and not f.exists():
+    if f.suffix!='.safetensors' and not f.is_file():
         if str(name_or_path) not in pretrained():
             raise ValueError(f"no detector '{name_or_path}': known names are {', '.join(pretrained()) or '(none in this version)'}; or give a .safetensors file")
         f = WEIGHTS/f'{name_or_path}.safetensors'

@@ -54,10 +54,10 @@ class WarpPairs(Callback):
 
     def generator(self, step, stream=0):
         "The generator of one step; `stream` 0 is training, 1 validation"
-        return torch.Generator().manual_seed(((self.seed*2 + stream)*1_000_003 + rank_distrib())*10_000_019 + step)
+        return torch.Generator().manual_seed((((self.seed*2 + stream)*1_000_003 + rank_distrib())*10_000_019 + step) % 2**63)
 
     def pairs(self, x, gen, scale=1.):
-        "Images (B,C,H,W) to stacked pairs (2B,C,h,w), the warp g2 and the crop's extent"
+        "Images (B,C,H,W) to stacked pairs (2B,C,h,w); keeps the warps and the crop's extent"
         self.g1,self.g2 = (s(len(x), generator=gen, device=x.device) for s in self.warps)
         self.extent = crop_extent(x.shape[-1], self.crop)
         x,h = resize(x, scale),2*round(self.crop*scale/2)
@@ -170,8 +170,9 @@ class Anneal(Callback):
     "Set the weights of the loss and the resolution that a `Recipe` asks for at the present share of the run"
     order,run_valid = -10,False
     def __init__(self, recipe:Recipe): self.recipe = recipe
-    def before_batch(self):
-        r,pct,loss = self.recipe,self.pct_train,self.learn.loss_func
+    def before_batch(self): self.set(self.pct_train)
+    def set(self, pct):
+        r,loss = self.recipe,self.learn.loss_func
         loss.gamma,loss.var_weight = (_ramp(o, *r.ramp, pct) for o in (r.gamma, r.var_weight))
         self.warp_pairs.scale = scale = r.scale(pct)
         loss.pool = math.ceil(r.pool*scale) # a smaller map, a smaller window
@@ -276,6 +277,7 @@ class Resume(Callback):
         _set_rng_state(t, m['rng'])
         self.learn.start = m['epoch'],m['iter']
         self.learn.train_iter = m['train_iter']
+        if hasattr(self.learn, 'anneal'): self.learn.anneal.set(m['pct_train']) # there may be no batch left to do it
 
 # %% ../nbs/05_train.ipynb #dbc41806
 class NonFiniteLoss(FloatingPointError): "Raised when the loss is NaN or infinite"
@@ -399,7 +401,7 @@ def show_batch(self:LandmarkLearner, n=6, max_n=None, **kwargs):
 def show_results(self:LandmarkLearner, ds_idx=1, n=6, dl=None, max_n=None, shuffle=False, **kwargs):
     "Landmarks of x (above) and of x' (below), same landmark same colour; rings: those of x' carried to x by the warp"
     x1,x2,p1,p2,back = self.pairs(ds_idx, max_n or n)
-    axs = subplots(2, len(x1), figsize=(1.6*len(x1), 3.3), **kwargs)[1]
+    axs = np.array(subplots(2, len(x1), figsize=(1.6*len(x1), 3.3), **kwargs)[1]).reshape(2, -1)
     for i in range(len(x1)):
         show_landmarks(x1[i], p1[i], ax=axs[0][i], rings=back[i])
         show_landmarks(x2[i], p2[i], ax=axs[1][i])
@@ -420,6 +422,7 @@ def landmark_learner(
     r = get_recipe(recipe, **changes)
     size = first(dls.train)[0].shape[-1]
     crop = crop or 2*round(.4*size)
+    if (size-crop)%2: raise ValueError(f'a crop of {crop} pixels cannot be centred in images of {size}: make the difference even')
     if model is None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -449,6 +452,7 @@ def detect(
     model.eval()
     def _points(x):
         x = x.to(dev)
+        if x.shape[1]==1: x = x.expand(-1, model.config['n_in'], -1, -1) # grey
         x = x/127.5-1 if x.dtype==torch.uint8 else x.float()
         if x.shape[-2:]!=(geo['size'],)*2: x = F.interpolate(x, size=(geo['size'],)*2, mode='bilinear', antialias=True, align_corners=False)
         x = center_crop(x, geo['crop'])
@@ -456,7 +460,7 @@ def detect(
     try:
         if isinstance(images, Tensor): return torch.cat([_points(x) for x in images.split(bs)])
         if isinstance(images, ImageCache):
-            return torch.cat([_points(torch.from_numpy(np.ascontiguousarray(images.images[i:i+bs])).permute(0,3,1,2)) for i in range(0, len(images.images), bs)])
+            return torch.cat([_points(torch.from_numpy(images.batch(i)).permute(0,3,1,2)) for i in np.array_split(np.arange(len(images)), -(-len(images)//bs))])
     finally: model.train(was)
     cache = decode_images(as_set(images), size=geo['size'], fit=geo.get('fit', 'crop'))
     pts = detect(model, cache, bs)
