@@ -33,10 +33,7 @@ class Curve(Callback):
         row = dict(epoch=self.epoch, pairs=(self.epoch+1)*len(self.dls.train)*self.dls.train.bs, seconds=round(self.seconds, 1), core_seconds=round(self.cpu, 1), scale=scale,
             gamma=loss.gamma, var_weight=loss.var_weight, lr=self.opt.hypers[-1]['lr'], **{k:float(v) for k,v in zip(self.recorder.metric_names[1:-1], self.recorder.values[-1])})
         if (self.epoch+1)%self.every==0 or self.epoch+1==self.n_epoch:
-            geo = self.learn.model.geometry
-            geo['scale'],was = scale,geo['scale']
             row['cfp_percent'] = 100*errors(self.learn.model, *self.sets).mean().item()
-            geo['scale'] = was
         self.rows.append(row)
         self.file.write_text(json.dumps(self.rows))
         print({k:round(v, 3) if isinstance(v, float) else v for k,v in row.items()}, flush=True)

@@ -97,7 +97,7 @@ def fse_train(
     out:str='fse_out', # folder for the results
     resume:bool=False, # continue the run in `out`
     dataset:str=None, # the folder is a known data set: celeba
-    cache:str=None, # folder for the decoded images (default: memory; a temporary file above 2 GB)
+    cache:str=None, # folder for the decoded images (default: memory; above 2 GB a file in ~/.cache/fse_nb)
     finetune:str=None, # detector to start from: name or file
 ):
     "Train a landmark detector on images without labels"

@@ -11,8 +11,7 @@ __all__ = ['RECIPES', 'resize', 'WarpPairs', 'pair_stats', 'PairMetric', 'landma
 
 # %% ../nbs/05_train.ipynb #ed26d39b
 import json, math, os, time, warnings
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace, asdict
+from dataclasses import dataclass, replace, asdict
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save as st_save
 from fastai.basics import *
-from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler, combined_cos, sched_exp
 from fastai.callback.tracker import TrackerCallback, ReduceLROnPlateau, EarlyStoppingCallback
 from fastai.torch_core import show_images
@@ -30,7 +28,7 @@ from .coords import to_pixels, center_crop, crop_extent
 from .warps import FACES, WarpPair, warp_pair
 from .model import LandmarkDetector, spatial_softmax, soft_argmax, map_std, dead_channels, reuse_memory
 from .losses import FactorizedLoss
-from .data import LandmarkSet, ImageCache, decode_images, as_set, landmark_dls
+from .data import LandmarkSet, ImageCache, decode_images, as_set
 
 # %% ../nbs/05_train.ipynb #9a110a35
 def resize(x:Tensor, scale:float)->Tensor:
@@ -294,21 +292,23 @@ class StopOnNaN(Callback):
 
 # %% ../nbs/05_train.ipynb #a1b131bf
 class Diagnose(Callback):
-    "Say, after an epoch, what is wrong with the landmarks: dead channels, points on the frame, points that stand still"
+    "Say what is wrong with the landmarks: dead channels at once, points on the frame or standing still at the end of the fit"
     order = 55
-    def __init__(self): self.said = set()
+    def before_fit(self): self.found,self.said = {},set()
     def before_validate(self): self.dead = None
     def after_pred(self):
         if not self.training: self.dead = dead_channels(self.pred) if self.dead is None else self.dead & dead_channels(self.pred)
     def after_validate(self):
         m = first(o for o in self.learn.metrics if isinstance(o, PairMetric) and getattr(o, 'batches', None))
         if m is None or self.dead is None: return
-        st = m.stats
-        for what,mask,why in [('dead', self.dead, 'their score map is constant (a dead ReLU)'), ('frame', _on_frame(st), 'they sit on the frame'),
-                              ('still', _still(st), 'they hardly follow the image')]:
-            idx = [int(i) for i in mask.nonzero().flatten()]
-            if idx and (what, tuple(idx)) not in self.said and self.pct_train>=.999: warnings.warn(f'landmarks {idx}: {why}')
-            self.said.add((what, tuple(idx)))
+        self.found = {'their score map is constant (a dead ReLU)':self.dead, 'they sit on the frame':_on_frame(m.stats), 'they hardly follow the image':_still(m.stats)}
+        self.say(list(self.found)[:1])
+    def after_fit(self): self.say(self.found)
+    def say(self, whys):
+        for why in whys:
+            idx = self.found[why].nonzero().flatten().tolist()
+            if idx and (why,*idx) not in self.said: warnings.warn(f'landmarks {idx}: {why}')
+            self.said.add((why,*idx))
 
 # %% ../nbs/05_train.ipynb #2a7bbbc7
 def landmark_colors(k:int)->np.ndarray: # (k,3)
