@@ -415,8 +415,9 @@ class ImageCache:
         points=None,         # (M,L,2) in [-1,1]
         names=None, split=None, meta=None,
         index=None,          # (M,) numbers in the set that was decoded
-        problems=None, rows=None, crop=None):
-        store_attr('data,names,meta,rows,crop')
+        problems=None, rows=None,
+        geometry=None):      # that `decode_for` gave it
+        store_attr('data,names,meta,rows,geometry')
         self.files,self.boxes,self.points,self.split = files if isinstance(files, Files) else L(files),np.asarray(boxes,np.float64),points,split
         self.index = np.arange(len(self.files)) if index is None else index
         self.problems = no_problems() if problems is None else problems
@@ -435,7 +436,7 @@ class ImageCache:
         i = _numbers(len(self), i)
         pick = lambda o: None if o is None else o[i]
         return ImageCache(self.data, self.files[i.tolist()], self.boxes[i], pick(self.points), self.names, pick(self.split),
-            None if self.meta is None else self.meta.iloc[i].reset_index(drop=True), self.index[i], self.problems, i if self.rows is None else self.rows[i], self.crop)
+            None if self.meta is None else self.meta.iloc[i].reset_index(drop=True), self.index[i], self.problems, i if self.rows is None else self.rows[i], self.geometry)
     def to_original(self, i, pts): # number(s), (…,L,2) in [-1,1]
         "Points of the squares `i` in pixels of their files"
         return box_to_pixels(np.asarray(pts), self.boxes[i])
@@ -582,11 +583,11 @@ GEOMETRY = dict(faces=Geometry(100,0,0,80), cats=Geometry(100,0,0,80), digits=Ge
 
 def decode_for(kind, # a name in `GEOMETRY`, or a Geometry
                s, fit=None, **kwargs) -> ImageCache:
-    "`decode_images` with the paper's geometry; `.crop` of the result is the size of the central crop"
+    "`decode_images` with the paper's geometry, which the cache keeps as `.geometry`: `landmark_learner` takes crop and border from it"
     if isinstance(kind, str) and kind not in GEOMETRY: raise ValueError(f'Unknown geometry {kind!r}; known are {", ".join(GEOMETRY)}.')
     g = GEOMETRY[kind] if isinstance(kind, str) else kind
     c = decode_images(s, size=g.size, pad=g.pad, fill=g.fill, fit=fit or 'crop', **{'warn_small':kind!='digits', **kwargs}) # digits are 28 pixels wide: enlarging is the plan
-    c.crop = g.crop; return c
+    c.geometry = g; return c
 
 # %% ../nbs/04_data.ipynb #d2d751cc
 def join(sets, name=None) -> LandmarkSet:

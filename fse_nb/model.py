@@ -114,12 +114,25 @@ class LandmarkDetector(nn.Module):
         x:Tensor,  # images (B,n_in,H,W)
         extent=1., # of the images in the frame that the points are given in
     ):             # -> points (B,K,2), xy
-        "Scores, softmax, mean; exact for odd sizes too, whose last row or column no map pixel covers"
-        p = self.probs(x)
+        "Scores, softmax, mean"
+        return self.points(self.probs(x), x.shape[-2:], extent)
+
+    def points(self,
+        p:Tensor,  # maps (B,K,h,w) that `probs` made
+        size,      # (H,W) of the images
+        extent=1.,
+    ):             # -> points (B,K,2), xy
+        "The mean of each map; exact for odd sizes too, whose last row or column no map pixel covers"
         ex,ey = extent if isinstance(extent, (tuple,list)) else (extent,extent)
-        cx,cy = 2*p.shape[-1]/x.shape[-1], 2*p.shape[-2]/x.shape[-2] # share of the image that the map covers
+        cx,cy = 2*p.shape[-1]/size[-1], 2*p.shape[-2]/size[-2] # share of the image that the map covers
         px,py = soft_argmax(p, (ex*cx, ey*cy)).unbind(-1)
         return torch.stack([px+ex*(cx-1), py+ey*(cy-1)], -1)
+
+    def with_landmarks(self, n_landmarks:int):
+        "A new detector for another K: the five layers below the last are copied, the last starts at random"
+        new = LandmarkDetector(**self.config|dict(n_landmarks=n_landmarks)).to(next(self.parameters()))
+        for to,layer in zip(new.layers[:-1], self.layers): to.load_state_dict(layer.state_dict())
+        return new
 
 # %% ../nbs/02_model.ipynb #c32e2896
 def layer_table(
