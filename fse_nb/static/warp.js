@@ -1,0 +1,134 @@
+// The warp playground: a drawn warp (as WarpSampler draws it) plus a spline through the handles that somebody moved.
+import {controlGrid, pixelGrid, basis, apply, evaluate, fit, add, inverse, folds, drawNormals, sampled} from './tps.js';
+import {h, saver, frames, listen, slider, button, check, pane, handle, pixels, polyline} from './ui.js';
+
+export const defaults = {
+  image: '', points: [], n_ctrl: 10, std: .001, extra_std: .01, rotate: 20, translate: .1, scale: .05, seed: 0, z: [], coef: [],
+  handles: controlGrid(4, .6), shift: Array(32).fill(0), extent: .8, size: 160, warped_points: [],
+};
+
+export function warpOf(s) { // state → the warp g, its two parts beside it
+  const n = s.n_ctrl ** 2, z = s.z.length ? s.z : drawNormals(s.seed, n);
+  const drawn = s.coef.length ? {ctrl: controlGrid(s.n_ctrl), coef: s.coef} : sampled(z, s.n_ctrl, s);
+  const pulled = fit(s.handles, s.shift);
+  return Object.assign(add(drawn, pulled), {drawn, pulled});
+}
+
+const mirror = (t, n) => { // where reflection at the edges -½ and n-½ puts t
+  t = Math.abs((t + .5) % (2 * n));
+  return Math.min(n - 1, Math.max(0, (t > n ? 2 * n - t : t) - .5));
+};
+
+export function resample(src, field, out) { // bilinear, as warp_image: out at u is src at field(u)
+  const {width: w, height: hh, data: I} = src, O = out.data;
+  for (let p = 0, k = 0; p < field.length; p += 2, k += 4) {
+    const x = mirror((field[p] + 1) * w / 2 - .5, w), y = mirror((field[p + 1] + 1) * hh / 2 - .5, hh);
+    const j = x | 0, i = y | 0, s = x - j, t = y - i, a = 4 * (i * w + j), b = j + 1 < w ? a + 4 : a, d = i + 1 < hh ? 4 * w : 0;
+    for (let c = 0; c < 3; c++) O[k + c] = (1 - t) * ((1 - s) * I[a + c] + s * I[b + c]) + t * ((1 - s) * I[a + d + c] + s * I[b + d + c]) + .5;
+    O[k + 3] = 255;
+  }
+}
+
+export function fielder(size, extent) { // the field of a warp at size×size pixels; bases are kept as long as control points stay
+  const pix = pixelGrid(size, size, extent), kept = new Map();
+  const of = w => {
+    const key = w.ctrl.join();
+    if (!kept.has(key)) { if (kept.size > 3) kept.clear(); kept.set(key, {basis: basis(pix, w.ctrl, Float32Array)}); }
+    const o = kept.get(key), c = w.coef.join();
+    if (o.coef !== c) Object.assign(o, {coef: c, field: apply(o.basis, w.coef)}); // while a handle moves, the drawn part stays
+    return o.field;
+  };
+  return g => { const a = of(g.drawn), b = of(g.pulled); return a.map((o, i) => o + b[i]); };
+}
+
+const colors = ['#e6194b', '#ffe119', '#42d4f4', '#f58231', '#bfef45', '#f032e6', '#ffffff'];
+
+async function render({model, el}) {
+  const get = k => model.get(k), save = saver(model);
+  const state = () => Object.fromEntries(Object.keys(defaults).map(k => [k, get(k)]));
+  const set = d => { model.set(d); save(); };
+  el.classList.add('fse-widget');
+
+  const left = pane('I: where the warp looks. Drag the handles.'), right = pane('x(u) = I(g(u)): the warped image');
+  const mesh = h('path', {class: 'fse-mesh'}), meshBack = h('path', {class: 'fse-mesh-back'}), flat = h('path', {class: 'fse-mesh'}), flatBack = h('path', {class: 'fse-mesh-back'});
+  const dotsL = h('g'), dotsR = h('g'), grips = h('g');
+  left.svg.append(meshBack, mesh, dotsL, grips);
+  right.svg.append(flatBack, flat, dotsR);
+  const note = h('p', {class: 'fse-note'});
+  let g = warpOf(state()), field, source, lines, target;
+
+  const sliders = [
+    ['std', 'σw: every weight', 0, .01, .0005, v => v.toFixed(4)], ['extra_std', 'σW: half of them, more', 0, .04, .001, v => v.toFixed(3)],
+    ['rotate', 'σr: rotation', 0, 60, 1, v => v + '°'], ['translate', 'σt: shift', 0, .4, .01, v => v.toFixed(2)], ['scale', 'σs: scale', 0, .3, .01, v => v.toFixed(2)],
+  ].map(([k, label, min, max, step, show]) => Object.assign(slider({label, min, max, step, show, get: () => get(k), set: v => set({[k]: v, coef: []})}), {key: k}));
+  let seed = Math.max(0, get('seed'));
+  const again = button('Draw again', () => { seed += 1; set({seed, z: drawNormals(seed, get('n_ctrl') ** 2), coef: []}); });
+  const reset = button('Handles back', () => set({shift: get('shift').map(() => 0)}));
+  const still = button('No warp', () => set({std: 0, extra_std: 0, rotate: 0, translate: 0, scale: 0, coef: [], shift: get('shift').map(() => 0)}));
+  let showGrid = true;
+  const gridBox = check({label: 'grid', get: () => showGrid, set: v => { showGrid = v; draw(); }});
+  el.append(h('div', {class: 'fse-panes'}, left, right), note,
+    h('div', {class: 'fse-controls'}, sliders), h('div', {class: 'fse-row'}, again, reset, still, gridBox));
+
+  let handles = [];
+  function makeHandles() {
+    const src = get('handles'), n = src.length / 2;
+    handles = Array.from({length: n}, (_, i) => handle(left.svg, {
+      label: `handle ${i + 1} of ${n}`, r: .035, step: .02,
+      get: () => { const p = src.slice(2 * i, 2 * i + 2), q = evaluate(g.drawn, p), s = get('shift'); return [q[0] + s[2 * i], q[1] + s[2 * i + 1]]; },
+      move: (x, y) => {
+        const q = evaluate(g.drawn, src.slice(2 * i, 2 * i + 2)), s = [...get('shift')], lim = v => Math.max(-1, Math.min(1, v));
+        s[2 * i] = lim(x) - q[0]; s[2 * i + 1] = lim(y) - q[1];
+        set({shift: s});
+      }}));
+    grips.replaceChildren(...handles);
+  }
+
+  async function setup() {
+    const size = get('size'), extent = get('extent'), blank = new ImageData(size, size);
+    blank.data.fill(128);
+    source = get('image') ? await pixels(get('image'), size) : blank;
+    for (const p of [left, right]) p.canvas.width = p.canvas.height = size;
+    left.canvas.getContext('2d').putImageData(source, 0, 0);
+    right.svg.setAttribute('viewBox', `${-extent} ${-extent} ${2 * extent} ${2 * extent}`);
+    field = fielder(size, extent);
+    target = new ImageData(size, size);
+    const t = Array.from({length: 41}, (_, i) => extent * (i / 20 - 1)), l = Array.from({length: 9}, (_, i) => extent * (i / 4 - 1));
+    lines = [...l.map(k => t.flatMap(o => [k, o])), ...l.map(k => t.flatMap(o => [o, k]))];
+    flatBack.setAttribute('d', lines.map(polyline).join(''));
+    flat.setAttribute('d', lines.map(polyline).join(''));
+    makeHandles();
+  }
+
+  const dot = (p, i, r) => h('circle', {cx: p[0], cy: p[1], r, class: 'fse-point', fill: colors[i % colors.length]});
+  function paint() {
+    g = warpOf(state());
+    resample(source, field(g), target);
+    right.canvas.getContext('2d').putImageData(target, 0, 0);
+    const d = showGrid ? lines.map(o => polyline(evaluate(g, o))).join('') : '';
+    mesh.setAttribute('d', d); meshBack.setAttribute('d', d);
+    flat.style.display = flatBack.style.display = showGrid ? '' : 'none';
+    const pts = get('points').flat(), inv = Array.from(inverse(g, pts)), e = get('extent');
+    const pairs = a => Array.from({length: a.length / 2}, (_, i) => [a[2 * i], a[2 * i + 1]]);
+    dotsL.replaceChildren(...pairs(pts).map((p, i) => dot(p, i, .03)));
+    dotsR.replaceChildren(...pairs(inv).map((p, i) => isNaN(p[0]) ? null : dot(p, i, .03 * e)).filter(Boolean));
+    model.set('warped_points', pairs(inv).map(p => isNaN(p[0]) ? null : p));
+    handles.forEach(o => o.update()); sliders.forEach(o => o.update());
+    const moved = pairs(inv).map((p, i) => Math.hypot(p[0] - pts[2 * i], p[1] - pts[2 * i + 1]) * 50).filter(o => !isNaN(o));
+    note.textContent = (moved.length ? `Points move by ${(moved.reduce((a, b) => a + b, 0) / moved.length).toFixed(1)} px of a 100-pixel image on average. ` : '')
+      + (folds(g, e) ? 'This warp folds: some places are seen twice, and a point may have no single origin.' : 'No fold.');
+  }
+  const draw = frames(() => source && paint());
+
+  await setup();
+  paint();
+  save();
+  const stop = [
+    listen(model, ['image', 'size', 'extent', 'handles', 'n_ctrl'], async () => { await setup(); draw(); }),
+    listen(model, ['points', 'std', 'extra_std', 'rotate', 'translate', 'scale', 'z', 'coef', 'shift', 'seed'], draw),
+  ];
+  el.fsePaint = paint; // for tests of speed
+  return () => stop.forEach(f => f());
+}
+
+export default {render};
