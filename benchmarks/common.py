@@ -22,15 +22,15 @@ def _cpu():
     names = [l.split(':',1)[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
     return (names or [platform.processor() or platform.machine()])[0]
 
-def record(name, command, **numbers):
-    "Write results/bench_`name`.json (command, commit, machine, versions of what was imported, numbers) and return its path"
+def record(name, command, prefix='bench_', **numbers):
+    "Write results/`prefix``name`.json (command, commit, machine, versions of what was imported, numbers) and return its path"
     known = packages_distributions()
     use = ('torch','numpy','scipy','skimage','kornia','fastai','fastcore')
     d = dict(command=command, commit=_git('rev-parse','HEAD') + ('+changes' if _git('status','--porcelain','fse_nb','benchmarks') else ''),
              machine=dict(cpu=_cpu(), cores=os.cpu_count(), threads=torch.get_num_threads(), system=platform.platform(),
                           gpu=torch.cuda.get_device_name() if torch.cuda.is_initialized() else None),
              versions=dict(python=platform.python_version(), **{m:version(known[m][0]) for m in use if m in sys.modules and m in known}), numbers=numbers)
-    path = ROOT/'results'/(f'{name}.json' if name.startswith('recipe_') else f'bench_{name}.json')
+    path = ROOT/'results'/f"{'' if name.startswith('recipe_') else prefix}{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(d, indent=1)+'\n')
     return path
