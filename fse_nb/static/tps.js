@@ -110,3 +110,18 @@ export function sampled(z, nCtrl, {std, extra_std, rotate, translate, scale}) { 
   const a = rotate * z[2][0] * Math.PI / 180, k = 1 + scale * z[2][1], c = k * Math.cos(a), s = k * Math.sin(a);
   return {ctrl: controlGrid(nCtrl), coef: [...z[0].map((o, i) => std * o + extra_std * z[1][i]), translate * z[2][2], translate * z[2][3], c, s, -s, c]};
 }
+
+const mirror = (t, n) => { // where reflection at the edges -½ and n-½ puts t
+  t = Math.abs((t + .5) % (2 * n));
+  return Math.min(n - 1, Math.max(0, (t > n ? 2 * n - t : t) - .5));
+};
+
+export function resample(src, field, out) { // bilinear, as warp_image: out at u is src at field(u)
+  const {width: w, height: hh, data: I} = src, O = out.data;
+  for (let p = 0, k = 0; p < field.length; p += 2, k += 4) {
+    const x = mirror((field[p] + 1) * w / 2 - .5, w), y = mirror((field[p + 1] + 1) * hh / 2 - .5, hh);
+    const j = x | 0, i = y | 0, s = x - j, t = y - i, a = 4 * (i * w + j), b = j + 1 < w ? a + 4 : a, d = i + 1 < hh ? 4 * w : 0;
+    for (let c = 0; c < 3; c++) O[k + c] = (1 - t) * ((1 - s) * I[a + c] + s * I[b + c]) + t * ((1 - s) * I[a + d + c] + s * I[b + d + c]);
+    O[k + 3] = 255;
+  }
+}

@@ -1,10 +1,10 @@
 // The warp playground: a drawn warp (as WarpSampler draws it) plus a spline through the handles that somebody moved.
-import {controlGrid, pixelGrid, basis, apply, evaluate, fit, add, inverse, folds, drawNormals, sampled} from './tps.js';
+import {controlGrid, pixelGrid, basis, apply, evaluate, fit, add, inverse, folds, drawNormals, sampled, resample} from './tps.js';
 import {h, saver, frames, listen, slider, button, check, pane, handle, pixels, polyline} from './ui.js';
 
 export const defaults = {
   image: '', points: [], n_ctrl: 10, std: .001, extra_std: .01, rotate: 20, translate: .1, scale: .05, seed: 0, z: [], coef: [],
-  handles: controlGrid(4, .6), shift: Array(32).fill(0), extent: .8, size: 160, warped_points: [],
+  handles: controlGrid(4, .6).map(o => +o.toFixed(6)), shift: Array(32).fill(0), extent: .8, size: 160, warped_points: [],
 };
 
 export function warpOf(s) { // state → the warp g, its two parts beside it
@@ -14,20 +14,7 @@ export function warpOf(s) { // state → the warp g, its two parts beside it
   return Object.assign(add(drawn, pulled), {drawn, pulled});
 }
 
-const mirror = (t, n) => { // where reflection at the edges -½ and n-½ puts t
-  t = Math.abs((t + .5) % (2 * n));
-  return Math.min(n - 1, Math.max(0, (t > n ? 2 * n - t : t) - .5));
-};
-
-export function resample(src, field, out) { // bilinear, as warp_image: out at u is src at field(u)
-  const {width: w, height: hh, data: I} = src, O = out.data;
-  for (let p = 0, k = 0; p < field.length; p += 2, k += 4) {
-    const x = mirror((field[p] + 1) * w / 2 - .5, w), y = mirror((field[p + 1] + 1) * hh / 2 - .5, hh);
-    const j = x | 0, i = y | 0, s = x - j, t = y - i, a = 4 * (i * w + j), b = j + 1 < w ? a + 4 : a, d = i + 1 < hh ? 4 * w : 0;
-    for (let c = 0; c < 3; c++) O[k + c] = (1 - t) * ((1 - s) * I[a + c] + s * I[b + c]) + t * ((1 - s) * I[a + d + c] + s * I[b + d + c]) + .5;
-    O[k + 3] = 255;
-  }
-}
+export {resample}; // for others
 
 export function fielder(size, extent) { // the field of a warp at size×size pixels; bases are kept as long as control points stay
   const pix = pixelGrid(size, size, extent), kept = new Map();
