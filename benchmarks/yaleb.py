@@ -17,7 +17,7 @@ from common import record, ROOT
 from fse_nb.coords import crop_extent
 from fse_nb.data import LandmarkSet, decode_images, landmark_dls, light_pairs, load_image, yale_b
 from fse_nb.export import load_detector, save_detector
-from fse_nb.train import GivenPairs, WarpPairs, detect, landmark_learner
+from fse_nb.train import GivenPairs, WarpPairs, detect, landmark_learner, stack_pairs
 from fse_nb.warps import FACES, WarpSampler, warp_image
 
 SUBSETS = (12,25,50,77,181) # upper ends of the light angle, degrees
@@ -27,9 +27,8 @@ def angle(meta):
     a,e = (np.deg2rad(meta[k].to_numpy(float)) for k in ('azimuth','elevation'))
     return np.rad2deg(np.arccos(np.cos(a)*np.cos(e)))
 
-def faces(box):
-    "All images in squares of `box` pixels of the file, 84×96; what is outside repeats the border"
-    s = yale_b()
+def faces(s, box):
+    "Images of a set in squares of `box` pixels of the file, 84×96; what is outside repeats the border"
     def square(f):
         im = load_image(f)
         h,w = im.shape[:2]
@@ -79,23 +78,24 @@ def main():
     p.add_argument('--lr', type=float, default=1e-3)
     p.add_argument('--bs', type=int, default=16)
     p.add_argument('--seed', type=int, default=0)
-    p.add_argument('--box', type=int, default=125, help='pixels of the file in a side of the image: 84 is the whole width')
+    p.add_argument('--box', type=int, default=140, help='pixels of the file in a side of the image: 84 is the whole width')
     p.add_argument('--n-test', type=int, default=10)
     p.add_argument('--split-seed', type=int, default=0)
     p.add_argument('--hold', action='store_true', help='evaluate on 6 of the training people instead of the test people, to choose settings')
     p.add_argument('--name')
     a = p.parse_args()
     torch.manual_seed(a.seed)
-    s = faces(a.box)
+    s = yale_b()
     train,test,who = people(s, a.n_test, a.split_seed)
     train,test = s[train],s[test]
     if a.hold: fit,h,who = people(train, 6, a.split_seed+1); train,test = train[fit],train[h]
+    test = faces(test, a.box)
+    if a.variant!='original': train = faces(train, a.box)
     model = load_detector(a.detector)
     nums = dict(variant=a.variant, detector=a.detector, box=a.box, test_people=who, held_out_of_training=a.hold, train_images=len(train), test_images=len(test))
     if a.variant!='original':
         pairs,own = WarpPairs,train
         if a.variant!='warps': # as many pairs as images, drawn anew for every run
-            from fse_nb.train import stack_pairs
             pairs,own = GivenPairs,stack_pairs(train, light_pairs(train, min(a.pairs, 4000), a.seed))
         warps = FACES._replace(g2=WarpSampler(10, 0, 0, 0, 0, 0)) if a.variant=='lights' else FACES
         dls = landmark_dls(own, own[:a.bs], bs=a.bs, seed=a.seed, epoch_size=a.pairs)
