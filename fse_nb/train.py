@@ -7,7 +7,8 @@ Docs: https://fse-nb.github.io/fse_nb/train.html.md"""
 # %% auto #0
 __all__ = ['RECIPES', 'resize', 'WarpPairs', 'pair_stats', 'PairMetric', 'landmark_metrics', 'Recipe', 'get_recipe', 'Anneal',
            'save_tensors', 'load_tensors', 'Checkpoint', 'Resume', 'NonFiniteLoss', 'StopOnNaN', 'Diagnose',
-           'landmark_colors', 'show_landmarks', 'LandmarkLearner', 'landmark_learner', 'detect']
+           'landmark_colors', 'landmark_markers', 'scatter_landmarks', 'show_landmarks', 'LandmarkLearner',
+           'landmark_learner', 'detect']
 
 # %% ../nbs/05_train.ipynb #ed26d39b
 import json, math, os, time, warnings
@@ -311,11 +312,32 @@ class Diagnose(Callback):
             self.said.add((why,*idx))
 
 # %% ../nbs/05_train.ipynb #2a7bbbc7
+_ten = np.array([tuple(bytes.fromhex(o)) for o in '2830ff f8b0a0 b01808 90a0ff 008060 68f0f0 e0e818 80a028 a878a0 a01878'.split()])/255
+_tint,_shapes = np.array([0,-.3,.25,-.5,.4]),'osD^v'
+
 def landmark_colors(k:int)->np.ndarray: # (k,3)
-    "k colours, the same for the same landmark in every picture"
-    import matplotlib as mpl
-    base = np.array(mpl.colormaps['tab10'].colors)
-    return base[np.arange(k)%10] if k<=10 else mpl.colormaps['hsv'](np.arange(k)/k)[:,:3]
+    "k colours, the same for the same landmark in every picture: ten, then darker and lighter ones"
+    i = np.arange(k)
+    c,t = _ten[i%10],_tint[i//10%5,None]
+    return np.where(t<0, c*(1+t), c+(1-c)*t)
+
+def landmark_markers(k:int)->list:
+    "k marker shapes: ten landmarks to a shape, so that shape and colour together tell 50 apart"
+    return [_shapes[i//10%5] for i in range(k)]
+
+# %% ../nbs/05_train.ipynb #96ba7b51
+def scatter_landmarks(ax, xy, # (K,2) or (N,K,2) in units of the axes
+                      s=26, hollow=False, **kwargs)->list: # one collection of markers a shape
+    "Landmarks as markers in their colours and shapes; `hollow` ones are rings"
+    xy = np.asarray(xy, dtype=float)
+    k,out = xy.shape[-2],[]
+    c,m = landmark_colors(k),np.array(landmark_markers(k))
+    for shape in dict.fromkeys(m):
+        i = np.flatnonzero(m==shape)
+        p,col = xy[...,i,:].reshape(-1,2),np.tile(c[i], (xy[...,0,0].size,1))
+        kw = dict(facecolors='none', edgecolors=col) if hollow else dict(c=col, edgecolors='w', linewidths=.6)
+        out.append(ax.scatter(*p.T, s=s, marker=shape, **{**kw, **kwargs}))
+    return out
 
 def show_landmarks(img, # tensor (3,h,w) in [-1,1], or an array that `imshow` takes
                    pts, # (K,2) in [-1,1] of the image
@@ -326,9 +348,8 @@ def show_landmarks(img, # tensor (3,h,w) in [-1,1], or an array that `imshow` ta
     if isinstance(img, Tensor): img = (img.detach().cpu()*.5+.5).clamp(0,1).permute(1,2,0).float().numpy()
     h,w = img.shape[:2]
     ax.imshow(img, cmap='gray' if img.ndim==2 else None)
-    c = landmark_colors(len(pts))
-    for o,kw in ((rings, dict(facecolors='none', edgecolors=c, s=3*s)), (pts, dict(c=c, s=s, edgecolors='w', linewidths=.6))):
-        if o is not None: ax.scatter(*to_pixels(torch.as_tensor(o).detach().cpu(), h, w).T, **kw)
+    for o,hollow in ((rings,True), (pts,False)):
+        if o is not None: scatter_landmarks(ax, to_pixels(torch.as_tensor(o).detach().cpu(), h, w), 3*s if hollow else s, hollow)
     ax.set_axis_off()
     return ax
 
