@@ -186,7 +186,7 @@ class LossExplorer(_Widget):
 # %% ../nbs/09_widgets.ipynb #ed42ddc7
 def face_sheet(
     images, # uint8 (N,H,W,3)
-    cols:int=5, size:int=120, # faces in a row, pixels per face
+    cols:int=5, size:int=160, # faces in a row, pixels per face
     quality:int=80 # of the JPEG
 )->str:
     "Faces in rows as one data URI"
@@ -208,7 +208,7 @@ class FewShotPlayground(_Widget):
     clicks = _sync(List([[],[],[],[],[]]))    # labels of each, (L,2) when complete
     ridge = _sync(Float(.01))                 # λ, as in `fit_regressor`
     active = _sync(Int(0))                    # the example that is shown large
-    show_truth,show_landmarks = _sync(Bool(True)),_sync(Bool(True))
+    show_truth,show_landmarks = _sync(Bool(True)),_sync(Bool(False)) # what is drawn on the faces
     errors = _sync(List())                    # set by the browser: error of each other face, as a fraction of the inter-ocular distance
     mean_error = _sync(Float(None, allow_none=True)) # and their mean
     W = _sync(List())                         # (2L·2K,), rows one after the other
@@ -223,7 +223,7 @@ class FewShotPlayground(_Widget):
         super().__init__(n_examples=n_examples, **{'clicks':[[] for _ in range(n_examples)], **kwargs})
 
     @staticmethod
-    def state_of(detector, faces, size=120)->dict:
+    def state_of(detector, faces, size=160)->dict:
         "Sprite, landmarks and points of a `LandmarkSet`"
         from fse_nb.data import decode_images
         from fse_nb.train import detect

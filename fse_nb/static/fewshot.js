@@ -4,7 +4,7 @@ import {h, saver, frames, listen, slider, button, check, handle, toView} from '.
 
 export const defaults = {
   sprite: '', cols: 5, landmarks: [], truth: [], names: ['left eye', 'right eye', 'nose', 'left mouth corner', 'right mouth corner'],
-  n_examples: 5, clicks: [[], [], [], [], []], ridge: .01, active: 0, show_truth: true, show_landmarks: true, errors: [], mean_error: null, W: [],
+  n_examples: 5, clicks: [[], [], [], [], []], ridge: .01, active: 0, show_truth: true, show_landmarks: false, errors: [], mean_error: null, W: [],
 };
 
 export function fitAll({landmarks, truth, clicks, ridge, n_examples}) { // → W, predictions and errors (in units of the inter-ocular distance)
@@ -46,6 +46,7 @@ function render({model, el}) {
     h('div', {class: 'fse-apply'}, result, grid, h('div', {class: 'fse-controls'}, lambda), h('div', {class: 'fse-row'}, boxes))));
 
   const dot = (p, i, r, cls = 'fse-point') => h('circle', {cx: p[0], cy: p[1], r, class: cls, ...(cls === 'fse-lmdot' ? {} : cls === 'fse-true' ? {stroke: colors[i % 7]} : {fill: colors[i % 7]})});
+  const found = h('g', {'pointer-events': 'none'});
   let big, tiles = [], thumb = [], handles = [], shown = -1;
 
   function setup() {
@@ -82,10 +83,11 @@ function render({model, el}) {
         o.querySelector('.fse-dot').style.fill = colors[i % 7];
         return o;
       });
-      big.svg.replaceChildren(...handles);
+      big.svg.replaceChildren(found, ...handles);
       handles[focus]?.focus({preventScroll: true});
     }
     handles.forEach(o => o.update());
+    found.replaceChildren(...(get('show_landmarks') ? get('landmarks')[a].map((p, i) => dot(p, i, .018, 'fse-lmdot')) : []));
     prompt.textContent = c.length < L() ? `Example ${a + 1}: click the ${names[c.length]} (${c.length + 1} of ${L()}; left and right as you see them).` : `Example ${a + 1} is done; its points can be dragged.` + (clicks().some(o => o.length < L()) ? ' Choose another example.' : '');
     const fit = fitAll(state());
     thumb.forEach((b, i) => {

@@ -61,7 +61,7 @@ function render({model, el}) {
   const state = () => Object.fromEntries(Object.keys(defaults).map(k => [k, get(k)]));
   el.classList.add('fse-widget');
   const half = () => get('size') / 2;
-  const panes = ["x: maps p(u|x,r)", "x′: maps p(v|x′,r)"].map(t => pane(t, -half(), half(), 'fse-map'));
+  const panes = ['x. Cross: mean of a map; ring: where g₂ sends its partner', 'x′. Drag the bumps'].map(t => pane(t, -half(), half(), 'fse-map'));
   const keys = ['maps1', 'maps2'], over = panes.map(p => { const o = h('g'); p.svg.append(o); return o; }), grips = panes.map(p => { const o = h('g'); p.svg.append(o); return o; });
   let sel = [0, 0, 0], all = true, handles = []; // image, landmark, bump
 
@@ -77,7 +77,7 @@ function render({model, el}) {
   const others = [
     slider({label: 'g₂: rotation', min: -45, max: 45, step: 1, get: () => get('rotate'), show: v => v + '°', set: v => set({rotate: v})}),
     slider({label: 'g₂: shift to the right', min: -10, max: 10, step: .5, get: () => get('shift')[0], show: v => v + ' px', set: v => set({shift: [v, get('shift')[1]]})}),
-    slider({label: 'γ', min: 0, max: 500, step: 5, get: () => get('gamma'), set: v => set({gamma: v})}),
+    slider({label: 'γ: weight of (8)', min: 0, max: 500, step: 5, get: () => get('gamma'), set: v => set({gamma: v})}),
     slider({label: 'm: window of the pooling', min: 1, max: 8, step: 1, get: () => get('pool'), show: v => `${v}×${v}`, set: v => set({pool: v})}),
   ];
   const follow = button('Let x′ follow', () => {
@@ -86,7 +86,7 @@ function render({model, el}) {
   }, {title: 'move the maps of x′ to where the warp sends the landmarks of x'});
   const rows = [['point', '(6), point part', 'px²', 1], ['variance', '(6), variance part', 'px²', 1], ['div1', '(8) in x, no pooling', '', 0], ['div2', '(8) in x′, no pooling', '', 0],
     ['pooled1', '(8) in x, pooled', '', 0], ['pooled2', '(8) in x′, pooled', '', 0]];
-  const cells = {}, table = h('table', {class: 'fse-bars'}, h('caption', {}, 'What they cost'), h('tbody', {}, [...rows.map(([k, t, u]) => [k, t, u]), ['total', '(9) = (6) + γ · pooled (8)', '']].map(([k, t, u]) => {
+  const cells = {}, table = h('table', {class: 'fse-bars'}, h('caption', {}, 'What they cost; the coloured bars add up to (9)'), h('tbody', {}, [...rows.map(([k, t, u]) => [k, t, u]), ['total', '(9) = (6) + γ · pooled (8)', '']].map(([k, t, u]) => {
     const num = h('td', {class: 'fse-num'}), bar = h('div', {class: 'fse-bar fse-' + k});
     cells[k] = {num, bar, u};
     return h('tr', {}, h('th', {scope: 'row'}, t), num, h('td', {class: 'fse-barcell', 'aria-hidden': 'true'}, bar));
@@ -98,7 +98,7 @@ function render({model, el}) {
     handles = [];
     grips.forEach((grip, im) => grip.replaceChildren(...get(keys[im]).flatMap((bs, r) => bs.map((_, k) => {
       const lim = v => Math.max(-half(), Math.min(half(), v));
-      const o = handle(panes[im].svg, {label: `landmark ${names[r]} in ${im ? 'x′' : 'x'}, bump ${k + 1}`, r: .9, step: .5, cls: 'fse-lm',
+      const o = handle(panes[im].svg, {label: `landmark ${names[r]} in ${im ? 'x′' : 'x'}, bump ${k + 1}`, r: .7, step: .5, cls: 'fse-lm',
         get: () => get(keys[im])[r]?.[k] ?? [0, 0], move: (x, y) => change(im, m => { m[r][k][0] = lim(x); m[r][k][1] = lim(y); }), pick: () => { if (sel.join() !== [im, r, k].join()) { sel = [im, r, k]; update(); } }});
       o.append(h('text', {class: 'fse-name', x: 1.2, y: -1}, names[r]));
       o.sel = [im, r, k].join();
@@ -127,7 +127,7 @@ function render({model, el}) {
     over[0].replaceChildren(...a.flatMap((o, r) => [
       h('line', {x1: o.mean[0], y1: o.mean[1], x2: b[r].mean[0], y2: b[r].mean[1], class: 'fse-gap'}),
       h('path', {d: `M${o.mean[0] - 1.2} ${o.mean[1]}h2.4M${o.mean[0]} ${o.mean[1] - 1.2}v2.4`, class: 'fse-mean'}),
-      h('circle', {cx: b[r].mean[0], cy: b[r].mean[1], r: 1.3, class: 'fse-ring'})]));
+      h('circle', {cx: b[r].mean[0], cy: b[r].mean[1], r: 1.6, class: 'fse-ring'})]));
     const cost = {...values, pooled1: gm * values.pooled1, pooled2: gm * values.pooled2, div1: gm * values.div1, div2: gm * values.div2}, top = Math.max(50, cost.total);
     for (const [k, c] of Object.entries(cells)) {
       c.num.textContent = `${k === 'total' || c.u ? f2(values[k]) : values[k].toFixed(3)}${c.u ? ' ' + c.u : ''}`;

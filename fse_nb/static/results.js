@@ -20,7 +20,7 @@ export function curvesOf(records, y) { // records that have the quantity over so
   return records.filter(r => r.curve?.y[y]).map(r => ({name: r.name, xname: r.curve.xname, pts: r.curve.x.map((x, i) => [x, r.curve.y[y][i]]).filter(p => p[1] != null && p[0] != null)})).filter(c => c.pts.length > 1);
 }
 
-export function ticks(lo, hi, n = 5) {
+export function ticks(lo, hi, n = 7) {
   const s = (hi - lo) / n || 1, p = 10 ** Math.floor(Math.log10(s)), step = p * [1, 2, 5, 10].find(k => k * p >= s), out = [];
   for (let t = Math.ceil(lo / step - 1e-9); t * step <= hi + 1e-9 * step; t++) out.push(+(t * step).toPrecision(12));
   return out;
@@ -43,7 +43,7 @@ function render({model, el}) {
   const scroll = h('div', {class: 'fse-scroll', tabindex: 0, role: 'region', 'aria-label': 'Table of results'}, h('table', {class: 'fse-table'}, h('caption', {class: 'fse-sr'}, 'Numbers of all records'), h('thead', {}, h('tr', {}, heads)), body));
   el.append(h('div', {class: 'fse-row'}, h('label', {class: 'fse-choose'}, 'filter ', query), kinds), count, scroll, h('div', {class: 'fse-row'}, more),
     details, h('div', {class: 'fse-row'}, ys, logBox), plot);
-  let rows = [], chosen = null;
+  let rows = [], chosen = null, wide = 0;
 
   function setup() {
     const rs = get('records');
@@ -57,13 +57,13 @@ function render({model, el}) {
   function drawPlot(records) {
     const log = get('log'), all = curvesOf(records, get('y')).map(c => ({...c, pts: c.pts.filter(p => !log || p[1] > 0)})).filter(c => c.pts.length > 1), cs = all.slice(0, 16);
     if (!cs.length) { plot.replaceChildren(h('p', {class: 'fse-note'}, 'None of the selected records has this curve.')); return; }
-    const W = 640, H = 300, m = {l: 56, r: 12, t: 10, b: 40}, f = log ? Math.log10 : v => v, xs = cs.flatMap(c => c.pts.map(p => p[0])), vs = cs.flatMap(c => c.pts.map(p => f(p[1])));
+    const W = wide = Math.max(300, Math.min(720, plot.clientWidth || 640)), H = 300, m = {l: 56, r: 12, t: 10, b: 40}, f = log ? Math.log10 : v => v, xs = cs.flatMap(c => c.pts.map(p => p[0])), vs = cs.flatMap(c => c.pts.map(p => f(p[1])));
     const x0 = Math.min(...xs), x1 = Math.max(...xs), y0 = log ? Math.min(...vs) : Math.min(0, ...vs), y1 = Math.max(...vs), dx = x1 - x0 || 1, dy = y1 - y0 || 1;
     const X = v => m.l + (v - x0) / dx * (W - m.l - m.r), Y = v => H - m.b - (v - y0) / dy * (H - m.t - m.b);
     const yt = log ? ticks(Math.floor(y0), Math.ceil(y1), 6).flatMap(e => Number.isInteger(e) ? [1, 2, 5].map(k => Math.log10(k) + e) : []).filter(v => v >= y0 - 1e-9 && v <= y1 + 1e-9) : ticks(y0, y1);
     const svg = h('svg', {viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': `${get('y')} over ${cs[0].xname} for ${cs.map(c => c.name).join(', ')}`},
       yt.map(t => [h('line', {x1: m.l, x2: W - m.r, y1: Y(t), y2: Y(t), class: 'fse-gridline'}), h('text', {x: m.l - 6, y: Y(t) + 4, 'text-anchor': 'end'}, fmt(log ? +(10 ** t).toPrecision(3) : t))]).flat(),
-      ticks(x0, x1).map(t => h('text', {x: X(t), y: H - m.b + 18, 'text-anchor': 'middle'}, t >= 10000 ? fmt(t / 1000) + 'k' : fmt(t))),
+      ticks(x0, x1, W / 90).map(t => h('text', {x: X(t), y: H - m.b + 18, 'text-anchor': 'middle'}, t >= 10000 ? fmt(t / 1000) + 'k' : fmt(t))),
       h('text', {x: (m.l + W - m.r) / 2, y: H - 4, 'text-anchor': 'middle'}, [...new Set(cs.map(c => c.xname))].join(' / ')),
       cs.map((c, i) => h('polyline', {points: c.pts.map(p => `${X(p[0]).toFixed(1)},${Y(f(p[1])).toFixed(1)}`).join(' '), class: 'fse-curve', stroke: palette[i % 8], 'stroke-dasharray': dashes[i / 8 | 0] || null}, h('title', {}, c.name))),
       cs.map((c, i) => c.pts.map(p => h('circle', {cx: X(p[0]), cy: Y(f(p[1])), r: 2.5, fill: palette[i % 8]}, h('title', {}, `${c.name}: ${fmt(p[1])} at ${fmt(p[0])}`)))).flat());
@@ -89,7 +89,9 @@ function render({model, el}) {
   }
   setup();
   update();
-  const stop = [listen(model, ['records'], () => { setup(); update(); }), listen(model, ['query', 'kind', 'sort', 'descending', 'y', 'log', 'limit'], frames(update))];
+  const seen = new ResizeObserver(frames(() => { if (Math.abs(plot.clientWidth - wide) > 20 && plot.clientWidth <= 720) update(); }));
+  seen.observe(plot);
+  const stop = [() => seen.disconnect(), listen(model, ['records'], () => { setup(); update(); }), listen(model, ['query', 'kind', 'sort', 'descending', 'y', 'log', 'limit'], frames(update))];
   return () => stop.forEach(f => f());
 }
 

@@ -70,9 +70,9 @@ export function toView(svg, e) { // where a pointer is, in coordinates of the vi
 }
 
 const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
-export function handle(svg, {label, r, step, get, move, pick, cls = ''}) { // a point for mouse, finger and arrow keys
+export function handle(svg, {label, r, hit = 2.2 * r, step, get, move, pick, cls = ''}) { // a point for mouse, finger and arrow keys
   const el = h('g', {class: 'fse-handle ' + cls, tabindex: 0, role: 'button', 'aria-roledescription': 'movable point'},
-    h('circle', {r: r * 2.2, class: 'fse-hit'}), h('circle', {r, class: 'fse-dot'}));
+    h('circle', {r: hit, class: 'fse-hit'}), h('circle', {r, class: 'fse-dot'}));
   let grip = null;
   el.addEventListener('pointerdown', e => {
     e.preventDefault(); el.focus({preventScroll: true}); el.setPointerCapture(e.pointerId); pick?.();

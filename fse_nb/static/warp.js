@@ -61,7 +61,7 @@ async function render({model, el}) {
   function makeHandles() {
     const src = get('handles'), n = src.length / 2;
     handles = Array.from({length: n}, (_, i) => handle(left.svg, {
-      label: `handle ${i + 1} of ${n}`, r: .035, step: .02,
+      label: `handle ${i + 1} of ${n}`, r: .045, hit: .17, step: .02,
       get: () => { const p = src.slice(2 * i, 2 * i + 2), q = evaluate(g.drawn, p), s = get('shift'); return [q[0] + s[2 * i], q[1] + s[2 * i + 1]]; },
       move: (x, y) => {
         const q = evaluate(g.drawn, src.slice(2 * i, 2 * i + 2)), s = [...get('shift')], lim = v => Math.max(-1, Math.min(1, v));
@@ -107,6 +107,7 @@ async function render({model, el}) {
   }
   const draw = frames(() => source && paint());
 
+  if (!get('z').length) model.set('z', drawNormals(seed, get('n_ctrl') ** 2));
   await setup();
   paint();
   save();
