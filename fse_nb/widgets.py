@@ -242,7 +242,7 @@ class FewShotPlayground(_Widget):
         "W from the complete labels, by `fit_regressor`"
         use = [i for i,o in enumerate(self.clicks) if len(o)==len(self.names)]
         if not use: raise ValueError('no example has all its points labelled yet')
-        return fit_regressor(torch.tensor([self.landmarks[i] for i in use]), torch.tensor([self.clicks[i] for i in use]), self.ridge, self.names)
+        return fit_regressor(torch.tensor([self.landmarks[i] for i in use]), torch.tensor([self.clicks[i] for i in use]), self.ridge, names=self.names)
 
     def compute_errors(self)->Tensor: # of the faces that are no examples
         "Errors from `fse_nb.regress`"

@@ -153,7 +153,7 @@ def test_losses():
         s = check_losses(p); assert s['maps2'][1][0][2]==.8 and s['maps1'][0][0][2]==4
         p.get_by_role('button', name='Second bump').click()
         s = check_losses(p); assert len(s['maps2'][1])==2
-        p.locator('#losses .fse-handle').nth(4).focus(); p.keyboard.press('ArrowRight'); p.get_by_label('weight of').fill('.25')
+        p.locator('#losses .fse-handle').nth(4).focus(); p.keyboard.press('ArrowRight'); p.get_by_label('weight of this').fill('.25')
         s = check_losses(p); assert s['maps2'][1][1][3]==.25
         p.get_by_label('rotation').fill('30'); p.get_by_label('shift to the right').fill('-4'); p.get_by_label('γ: weight').fill('100'); p.get_by_label('m: window').fill('3')
         s = check_losses(p); assert (s['rotate'],s['shift'][0],s['gamma'],s['pool'])==(30,-4,100,3) and s['values']['point']>1
