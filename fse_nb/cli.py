@@ -1,4 +1,4 @@
-"""`fse_train` and `fse_detect`: from a folder of images to landmarks, without writing Python
+"""`fse_train`, `fse_detect`, `fse_export`: from a folder of images to landmarks, without writing Python
 
 Docs: https://fse-nb.github.io/fse_nb/cli.html.md"""
 
@@ -6,7 +6,7 @@ Docs: https://fse-nb.github.io/fse_nb/cli.html.md"""
 
 # %% auto #0
 __all__ = ['pairs_per_second', 'plan_run', 'provenance', 'write_json', 'landmark_sheet', 'open_images', 'toy_errors', 'fse_train',
-           'finish', 'fse_detect', 'draw_landmarks']
+           'finish', 'fse_detect', 'landmark_table', 'draw_landmarks', 'fse_export']
 
 # %% ../nbs/10_cli.ipynb #7cbef1e7
 import copy, inspect, json, os, platform, subprocess, sys, time
@@ -20,7 +20,8 @@ from . import data as _data
 from .data import LandmarkSet, toy_faces, from_folder, decode_images, landmark_dls, load_image
 from .train import landmark_learner, get_recipe, detect, landmark_colors, NonFiniteLoss, LandmarkLearner
 from .regress import fit_regressor, interocular_error, mean_shape_error
-from .export import save_detector, load_detector, pretrained
+from .confidence import fit_confidence
+from .export import save_detector, save_pretrained, load_detector, pretrained, to_onnx
 
 # %% ../nbs/10_cli.ipynb #8465262a
 def pairs_per_second(learn:LandmarkLearner, scale:float=1., n:int=3)->float:
@@ -153,6 +154,7 @@ def finish(learn, out, run):
     pd.DataFrame(learn.recorder.values, columns=names).rename_axis('epoch').to_csv(out/'history.csv')
     run['metrics'] = dict(zip(names, map(float, learn.recorder.values[-1])))
     if not (run['args']['folder'] or run['args']['dataset']): run['error_percent'] = toy_errors(learn.model, run['args']['size'], run['args']['seed'])
+    learn.model.confidence = fit_confidence(learn.model, learn.dls.train.dataset, learn.warp_pairs.warps, n=200)
     save_detector(learn.model, out/'detector.safetensors', run={k:v for k,v in run.items() if k!='args'}|dict(config=learn.run_config))
     landmark_sheet(learn, out/'landmarks.png')
     write_json(out/'run.json', run)
@@ -180,12 +182,19 @@ def _detect(files, model, csv, draw, bs):
     Path(csv).parent.mkdir(parents=True, exist_ok=True)
     found = L(from_folder(f).files if Path(f).is_dir() else [Path(f)] for f in files).concat()
     if missing := [str(f) for f in found if not f.exists()]: raise FileNotFoundError(f"there is no {missing[0]}" + (f' (and {len(missing)-1} more)' if len(missing)>1 else ''))
-    res = detect(m, found, bs)
-    K = res.points.shape[1]
-    cols = [f'{n}_{c}' for n in res.names for c in 'xy']
-    pd.DataFrame(res.points.reshape(-1, 2*K).round(2), columns=cols).assign(image=list(map(str, res.files)))[['image',*cols]].to_csv(csv, index=False)
+    res = detect(m, found, bs, with_confidence=m.confidence is not None)
+    landmark_table(res).to_csv(csv, index=False)
     if draw: draw_landmarks(res, draw)
-    print(f"{len(res)} images, {K} landmarks each: {csv}" + (f', drawn in {draw}' if draw else ''))
+    print(f"{len(res)} images, {len(res.names)} landmarks each: {csv}" + (f', drawn in {draw}' if draw else '') + (' (no confidence: this detector is not calibrated)' if res.meta is None else ''))
+
+def landmark_table(res:LandmarkSet)->pd.DataFrame:
+    "What `detect` found in files, one row each: image, then x, y and confidence by landmark, then the mean confidence"
+    cols = dict(image=list(map(str, res.files)))
+    for k,n in enumerate(res.names):
+        cols |= {f'{n}_{c}':res.points[:,k,i].round(2) for i,c in enumerate('xy')}
+        if res.meta is not None: cols[f'{n}_confidence'] = res.meta[f'{n}_confidence'].round(3)
+    if res.meta is not None: cols['confidence'] = res.meta.mean(axis=1).round(3)
+    return pd.DataFrame(cols)
 
 def draw_landmarks(res:LandmarkSet, folder):
     "Every image of a set with its landmarks, as a PNG of the same size"
@@ -200,3 +209,33 @@ def draw_landmarks(res:LandmarkSet, folder):
         d,r = ImageDraw.Draw(im),max(2, round(min(im.size)/60))
         for (x,y),c in zip(pts, colors): d.ellipse([x-r,y-r,x+r,y+r], fill=c, outline='white')
         im.save(to)
+
+# %% ../nbs/10_cli.ipynb #d9583054
+@call_parse
+def fse_export(
+    model:str, # detector: a name, a file that fse_train wrote, or a folder with one
+    to:str='onnx', # onnx, safetensors, or hub-folder
+    out:str=None, # file or folder to write (default: the detector's name)
+    opset:int=18, # onnx: version of the operators
+    maps:bool=False, # onnx: the probability maps as a further output
+    half:bool=False, # safetensors, hub-folder: weights in float16
+):
+    "Write a detector in another form"
+    try: _export(model, to, out, opset, maps, half)
+    except (ValueError, OSError, ImportError) as e: sys.exit(f'fse_export: {e}')
+
+def _export(model, to, out, opset, maps, half):
+    ends = {'onnx':'.onnx', 'safetensors':'.safetensors', 'hub-folder':''}
+    if to not in ends: raise ValueError(f"--to is '{to}': use {', '.join(ends)}")
+    if to!='onnx' and (maps or opset!=18): raise ValueError(f'--opset and --maps are for --to onnx, not {to}')
+    if to=='onnx' and half: raise ValueError('--half is for --to safetensors and hub-folder, not onnx')
+    name = Path(model).stem if model not in pretrained() else model
+    out = Path(out or name+ends[to])
+    if to!='hub-folder' and out.is_dir(): raise ValueError(f'{out} is a folder: give a file name with --out')
+    if to=='hub-folder' and out.is_dir() and any(out.iterdir()) and not (out/'detector.safetensors').exists(): raise ValueError(f'{out} holds other files: give a new folder with --out')
+    m = load_detector(model)
+    if to=='onnx': to_onnx(m, out, opset, maps)
+    elif to=='safetensors': save_detector(m, out, half=half)
+    else: save_pretrained(m, out, half=half)
+    files = sorted(out.iterdir()) if out.is_dir() else [out]
+    print(f"{m.config['n_landmarks']} landmarks, " + ', '.join(f'{o} ({o.stat().st_size/1e6:.2f} MB)' for o in files))
