@@ -13,6 +13,7 @@ if (!document.querySelector('#quarto-content, #quarto-header')) { // rendered by
     d.className = 'fse-fold'; s.textContent = `Code, ${n} lines`;
     box.replaceWith(d); d.append(s, box);
   }
+  document.querySelectorAll('figcaption[aria-hidden]').forEach(e => e.removeAttribute('aria-hidden')); // it may hold links
   const main = document.createElement('main'), head = document.querySelector('#title-block-header');
   if (!document.querySelector('main')) { (head || body.firstElementChild).before(main); while (main.nextElementSibling) main.append(main.nextElementSibling); }
   document.querySelectorAll('nav').forEach((n, i) => n.setAttribute('aria-label', n.id === 'TOC' ? 'On this page' : 'All pages'));
