@@ -43,7 +43,7 @@ def main():
     i = np.random.default_rng(0).permutation(len(c))
     hold,fit = (decode_images(c[np.sort(j)], size=size) for j in (i[:1000], i[1000:1000+a.fit]))
     held = decode_images(celeba(split='test')[np.arange(a.warped)], size=size)
-    out = dict(name=a.name, within=within, fitted_on=model.confidence.about)
+    out = dict(detector=a.name, within=within, fitted_on=model.confidence.about)
     for k,s in (('celeba',held), ('cfp',hold)):
         spread,d = warp_returns(model, s, n=a.warped, seed=1)
         out[k] = reliability(of_spread(model, spread).ravel(), (d<=within).numpy().ravel()) | dict(images=min(a.warped, len(s)))

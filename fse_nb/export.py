@@ -93,7 +93,7 @@ def model_card(
     rows = '\n'.join(f'| {a} | {b} |' for a,b in _errors(run, geo)) or '| none recorded | |'
     how = '\n'.join(f'- {k}: {run[k]}' for k in ('command','pairs','machine','commit','record') if run.get(k) is not None)
     sure = (f"Each landmark comes with the probability that, found again under a random warp of the image, it returns to within {conf.within:.0%} of the side of the crop. "
-            "It is calibrated without labels; on other images than those of training it is an ordering rather than a probability." if conf else "Not calibrated: landmarks come without a confidence.")
+            "It is calibrated without labels on images of the training set; it says nothing of whether there is such an object in the image." if conf else "Not calibrated: landmarks come without a confidence.")
     return f"""---
 library_name: fse_nb
 pipeline_tag: keypoint-detection
