@@ -169,7 +169,7 @@ def plot_maps(
     p = torch.as_tensor(probs).detach().cpu().float()
     axs = _grid_axes(len(p), ncols, size, axs)
     for k,(ax,c) in enumerate(zip(axs, landmark_colors(len(p)))):
-        ax.imshow((p[k]/p[k].max()).numpy()[...,None]**(1/gain)*c)
+        ax.imshow((p[k]/p[k].max()).numpy()[...,None]**(1/gain)*c, interpolation='bilinear')
         ax.text(.04, .95, k, transform=ax.transAxes, color='w', fontsize=8, va='top')
         ax.set_axis_off()
     return axs
@@ -293,7 +293,7 @@ def plot_cumulative(
         x,share = cumulative_error(e, upto, 601)
         ax.plot(100*x, 100*share, label=f'{n} (mean {100*np.nanmean(e):.1f}%)' if n else None, **{**_line(i), 'marker':None}, lw=1.6)
     if failure: ax.axvline(100*failure, color='.6', lw=.8, zorder=0)
-    if any(errors): ax.legend(fontsize=7, framealpha=.85, edgecolor='none', loc='lower right')
+    if any(errors): ax.legend(fontsize=7, framealpha=.85, edgecolor='none')
     return ax
 
 # %% ../nbs/07_plot.ipynb #7456b713
