@@ -174,7 +174,7 @@ async function render({model, el}) {
   const bend = button('Another bend', () => { set({seed: get('seed') + 1, bend: get('bend') || 1}); sliders.forEach(s => s.update()); update(); });
   el.append(h('p', {class: 'fse-note'}, 'Drop or paste a picture of one face here, choose one, use the camera, or take an example. The face should be upright and fill the frame, eyes about a quarter of its width apart: the detector does not search.'),
     row, h('div', {class: 'fse-panes'}, left, right), result, h('div', {class: 'fse-controls'}, sliders), h('div', {class: 'fse-row'}, bend),
-    h('p', {class: 'fse-note'}, `Probability maps of the landmarks; the number is the share of the probability within ${near} pixels of the point, of ${crop}.`), maps, note);
+    h('p', {class: 'fse-note'}, `Probability maps of the landmarks; the number is the share of the probability within ${near} pixels of the point, of ${crop}: how sharp a map is, not whether it is right.`), maps, note);
   note.textContent = privacy;
 
   const square = left.querySelector('.fse-square');

@@ -16,7 +16,11 @@ if (!document.querySelector('#quarto-content, #quarto-header')) { // rendered by
   document.querySelectorAll('figcaption[aria-hidden]').forEach(e => e.removeAttribute('aria-hidden')); // it may hold links
   const main = document.createElement('main'), head = document.querySelector('#title-block-header');
   if (!document.querySelector('main')) { (head || body.firstElementChild).before(main); while (main.nextElementSibling) main.append(main.nextElementSibling); }
-  document.querySelectorAll('nav').forEach((n, i) => n.setAttribute('aria-label', n.id === 'TOC' ? 'On this page' : 'All pages'));
+  for (const n of document.querySelectorAll('nav')) {
+    const text = n.id === 'TOC' ? 'On this page' : 'All pages', d = document.createElement('details'), s = document.createElement('summary');
+    n.setAttribute('aria-label', text); s.textContent = text; d.open = n.id !== 'TOC' && innerWidth > 800;
+    d.append(s, ...n.childNodes); n.append(d);
+  }
 }
 
 const reachable = () => document.querySelectorAll('pre, div.sourceCode, table, math[display=block], .fse-equation, .cell-output-display').forEach(e => {
