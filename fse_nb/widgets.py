@@ -19,7 +19,7 @@ from .losses import align_moments, diversity
 from .regress import fit_regressor, interocular_error, LinearRegressor
 
 # %% ../nbs/09_widgets.ipynb #dc28cea8
-STATIC = Path(__file__).parent/'static' if '__file__' in globals() else Path('../fse_nb/static')
+STATIC = Path(__file__ if '__file__' in globals() else __import__('fse_nb').__file__).parent/'static'
 _import = re.compile(r"^import .* from '\./(\w+)\.js';\n", re.M)
 
 def esm(
