@@ -1,49 +1,41 @@
 """Unsupervised fine-tuning of a face detector on other crops of faces (Tables 3 and 5), and the error before and after
 
-    python benchmarks/finetune.py cfp-tight --detector faces-50 --pairs 8000 --pool 3 --name tight
-    python benchmarks/finetune.py mtfl --detector runs/finetune_tight.safetensors --start faces-50 --pairs 8000 --pool 3
-    python benchmarks/finetune.py 300w --detector faces-50 --pairs 6000
+    python benchmarks/finetune.py cfp-tight --detector faces-50 --pairs 8000 --pool 3 --name aflw_k50_1_tight
+    python benchmarks/finetune.py mtfl --detector runs/finetune_aflw_k50_1_tight.safetensors --start faces-50 --pairs 8000 --pool 3 --name aflw_k50_2
+    python benchmarks/finetune.py 300w --detector faces-50 --pairs 6000 --name 300w_k50
     python benchmarks/finetune.py 300w --detector faces-50 --pairs 0        # the error as it is
 
-Only images are used to fine-tune. `cfp-tight`: the training images of cfp, cut to their central 80%, so that a face fills as much of
-the frame as in the AFLW crops (mean eye distance 0.236 of the width in cfp, 0.296 in AFLW: one number from the annotation of both).
-`mtfl`: the 2,995 AFLW images of MTFL themselves, as in the paper without their points. `300w`: the 1,207 training images.
-The error after: `mtfl` (and `cfp-tight`): a linear map fitted to the five points of the tight cfp training images, tested on the
-2,995 AFLW faces; `300w`: 68 points, fitted to the training images, tested on the 330 of HELEN's test set, outer corners of the eyes.
+Only images are used to fine-tune. `cfp-tight`: the training images of cfp, cut to their middle until the detector's landmarks are as
+spread out as on the AFLW faces (`sets` of evaluate.py, which reads no point of AFLW for that). `mtfl`: the 2,995 AFLW images of MTFL
+themselves, as in the paper without their points. `300w`: the training images. Errors as evaluate.py measures them: `mtfl` and
+`cfp-tight`: a linear map fitted to the five points of the tight cfp training images, tested on the AFLW faces; `300w`: 68 points,
+fitted to the training images, tested on those of HELEN's test set, outer corners of the eyes.
 With `--hold` the maps are tested on 1,000 (300) held-out training images instead, to choose settings. Continues with `--resume`."""
-import argparse, sys, time, warnings
+import argparse, sys, time
 import numpy as np, torch
 from pathlib import Path
 from fastai.basics import noop
 from common import record, ROOT
-from fse_nb.data import cfp, decode_images, landmark_dls, mtfl, w300
+from evaluate import sets
+from fse_nb.data import landmark_dls
 from fse_nb.export import load_detector, save_detector
-from fse_nb.regress import fit_regressor, interocular_error, mean_shape_error
+from fse_nb.regress import error_summary, fit_regressor, interocular_error, mean_shape_error
 from fse_nb.train import detect, landmark_learner
 
-def tight(s, share=.8):
-    "The central part of images of 128×128"
-    l = 64*(1-share)
-    s.crop = np.array([l,l,128-l,128-l], np.float32)
-    return s
+def labelled(data, model, hold=False):
+    "Labelled images, test images, eyes, and how the crops were chosen"
+    tr,te,eyes,_,note = sets('300w' if data=='300w' else 'mtfl', model)
+    if hold:
+        i,k = np.random.default_rng(0).permutation(len(tr)),300 if data=='300w' else 1000
+        tr,te = tr[np.sort(i[k:])],tr[np.sort(i[:k])]
+    return tr,te,next(iter(eyes.values())),note
 
-def sets(data):
-    "Images to fine-tune on, labelled images, test images, indices of the eyes"
-    dec = lambda s: decode_images(s, cache=ROOT/'runs'/'cache', warn_small=False)
-    if data=='300w':
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore') # parts of 300-W that are not here
-            tr,te = (dec(w300(split=k)) for k in ('train','test'))
-        return tr,tr,te,(36,45)
-    tr,te = dec(tight(cfp().where(split='train'))),dec(mtfl(split='test'))
-    return (te if data=='mtfl' else tr),tr,te,(0,1)
-
-def errors(model, labelled, test, eyes):
-    "Per cent of the inter-ocular distance: regressed, and the mean shape"
-    y,t = (torch.from_numpy(s.points) for s in (labelled,test))
-    e = interocular_error(fit_regressor(detect(model, labelled), y)(detect(model, test)), t, *eyes)
-    return dict(percent=round(100*e.nanmean().item(), 3), median=round(100*e.nanmedian().item(), 3), above_10=round(100*(e>.1).float().mean().item(), 1),
-                mean_shape_percent=round(100*mean_shape_error(y, t, left=eyes[0], right=eyes[1]).nanmean().item(), 3))
+def errors(model, train, test, eyes, note=''):
+    "Per cent of the inter-ocular distance: regressed (mean, its 95% interval, median, share above 10%, area), and the mean shape"
+    y,t = (torch.from_numpy(s.points) for s in (train,test))
+    e = interocular_error(fit_regressor(detect(model, train), y)(detect(model, test)), t, *eyes)
+    d = {k:round(100*v, 2) for k,v in error_summary(e).items() if k!='n'}
+    return dict(percent=d.pop('mean'), **d, note=note, mean_shape_percent=round(100*mean_shape_error(y, t, left=eyes[0], right=eyes[1]).nanmean().item(), 2))
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,14 +55,10 @@ def main():
     p.add_argument('--name')
     a = p.parse_args()
     name = f"finetune_{a.name or f'{Path(a.detector).stem}_{a.data}'+('' if a.pairs else '_before')}"
-    own,labelled,test,eyes = sets(a.data)
-    if a.hold:
-        i = np.random.default_rng(0).permutation(len(labelled))
-        k = 300 if a.data=='300w' else 1000
-        labelled,test = labelled[np.sort(i[k:])],labelled[np.sort(i[:k])]
     model = load_detector(a.detector)
-    nums = dict(data=a.data, detector=a.detector, start=a.start or a.detector, held_out_of_training=a.hold, images=len(own), labelled=len(labelled), test=len(test),
-                before=errors(model, labelled, test, eyes))
+    one = labelled(a.data, model, a.hold)
+    own = one[1] if a.data=='mtfl' and not a.hold else one[0]
+    nums = dict(data=a.data, detector=a.detector, start=a.start or a.detector, held_out_of_training=a.hold, images=len(own), labelled=len(one[0]), test=len(one[1]), before=errors(model, *one))
     print('before', nums['before'], flush=True)
     if a.pairs:
         dls = landmark_dls(own, own[:200], bs=a.bs, val_bs=50, seed=a.seed, epoch_size=a.pairs//a.n_epoch//a.bs*a.bs, with_points=False)
@@ -83,7 +71,7 @@ def main():
         nums |= dict(config=learn.run_config, pairs=a.n_epoch*dls.train.epoch_size, seconds=round(time.time()-t, 1), core_seconds=round(time.process_time()-c, 1),
                      curve=[dict(zip(names, map(float, v))) for v in learn.recorder.values])
         model = learn.model.eval()
-        nums['after'] = errors(model, labelled, test, eyes)
+        nums['after'] = errors(model, *labelled(a.data, model, a.hold))
         print('after', nums['after'], nums['curve'][-1], flush=True)
         save_detector(model, ROOT/'runs'/f'{name}.safetensors', dict(data=f'{a.data}, unsupervised', start=a.start or a.detector, record=name, config=learn.run_config))
     if not a.hold: record(name, 'python benchmarks/finetune.py '+' '.join(sys.argv[1:]), prefix='', **nums)
