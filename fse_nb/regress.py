@@ -8,7 +8,8 @@ Docs: https://fse-nb.github.io/fse_nb/regress.html.md"""
 __all__ = ['EYES', 'FLIP', 'LinearRegressor', 'fit_regressor', 'point_errors', 'interocular_error', 'error_summary',
            'cumulative_error', 'mean_shape_error', 'warped_copies', 'fit_regressor_warped', 'procrustes_mean',
            'spline_weights', 'fit_few', 'mirrored', 'few_shot', 'Rotations', 'equivariance_error',
-           'forward_backward_error', 'SupervisedNet', 'point_loss', 'train_supervised', 'supervised_baseline']
+           'forward_backward_error', 'SupervisedNet', 'point_loss', 'train_supervised', 'predict_points',
+           'supervised_baseline']
 
 # %% ../nbs/06_regress.ipynb #0a28ffd0
 import time
@@ -151,7 +152,15 @@ def mean_shape_error(train:Tensor, test:Tensor, **kwargs)->Tensor:
     return interocular_error(train.nanmean(0).expand_as(test), test, **kwargs)
 
 # %% ../nbs/06_regress.ipynb #bf24787d
-def _decoded(model, s): return s if isinstance(s, ImageCache) else decode_images(as_set(s), size=model.geometry['size'], fit=model.geometry.get('fit', 'crop'))
+def _decoded(model, s): # as the detector wants it
+    if isinstance(s, ImageCache): return s
+    g,pad = model.geometry,model.geometry.get('pad', 0)
+    return decode_images(as_set(s), size=g['size']-2*pad, pad=pad, fill=g.get('fill', 0), fit=g.get('fit', 'crop'))
+
+def _batches(c, bs, flip=False): # float images (B,3,S,S) of a cache
+    for i in np.array_split(np.arange(len(c)), -(-len(c)//bs)):
+        a = c.batch(i)
+        yield torch.from_numpy(np.ascontiguousarray(a[:,:,::-1]) if flip else a).permute(0,3,1,2)/127.5-1
 
 @torch.no_grad()
 def warped_copies(
@@ -166,10 +175,9 @@ def warped_copies(
     if c.points is None: raise ValueError('`images` have no points')
     x,y = [],[]
     for m in range(first, first+copies):
-        for i in np.array_split(np.arange(len(c)), -(-len(c)//bs)):
-            g = warps(len(i), torch.Generator().manual_seed(int(np.random.SeedSequence([seed,m,int(i[0])]).generate_state(1)[0])))
-            im = torch.from_numpy(c.batch(i)).permute(0,3,1,2)/127.5-1
-            im,p = warp_with_points(im, torch.from_numpy(c.points[i]), g)
+        gen = torch.Generator().manual_seed(int(np.random.SeedSequence([seed,m]).generate_state(1)[0]))
+        for im,p in zip(_batches(c, bs), torch.from_numpy(c.points).tensor_split(-(-len(c)//bs))):
+            im,p = warp_with_points(im, p, warps(len(p), gen))
             x.append(detect(model, im)); y.append(p)
     return tuple(torch.cat(o).unflatten(0, (copies,-1)).transpose(0,1) for o in (x,y))
 
@@ -264,8 +272,10 @@ def fit_few(
     v = _trust(r, ru)[:,None]
     v = v/v.sum()
     p,B = m.mean(0)+(y-x.mean(1, keepdim=True)).mean(0),torch.zeros(2*L, Q.shape[1]).double()
-    def carry(p): # weights such that the labelled points are met on average
-        for _ in range(4): p = p+(v[:,None]*(y-spline_weights(p, m, stiff)@x-(x.flatten(1)@B.T).view(y.shape))).sum(0)
+    A = torch.linalg.pinv(m-m.mean(0)) @ (v[:,None]*x).sum(0) # mean linear part of m → x: what a step of p does in the images
+    A = torch.linalg.pinv(A, rtol=.1)
+    def carry(p): # places such that the labelled points are met on average
+        for _ in range(10): p = p+(v[:,None]*(y-spline_weights(p, m, stiff)@x-(x.flatten(1)@B.T).view(y.shape))).sum(0)@A
         return p,torch.kron(spline_weights(p, m, stiff), I)
     p,W = carry(p)
     if n>1 and scale>1e-12:
@@ -289,8 +299,7 @@ def mirrored(
     "Landmarks and points of the mirror images"
     c = _decoded(model, images)
     y = torch.from_numpy(np.asarray(c.points))[:,swap]*torch.tensor([-1.,1.])
-    x = [detect(model, torch.from_numpy(np.ascontiguousarray(c.batch(i)[:,:,::-1])).permute(0,3,1,2)) for i in np.array_split(np.arange(len(c)), -(-len(c)//bs))]
-    return torch.cat(x),y
+    return torch.cat([detect(model, x) for x in _batches(c, bs, flip=True)]),y
 
 # %% ../nbs/06_regress.ipynb #a64ce85b
 def _landmarks_points(model, s):
@@ -351,10 +360,7 @@ def equivariance_error(
     "How far g2(Φ(x')) is from Φ(x), for each image and landmark, under warps that training did not draw"
     geo,was = model.geometry,model.training
     if not isinstance(warps, tuple): warps = WarpPair(Rotations(0), Rotations(float(warps)))
-    if not isinstance(images, Tensor):
-        c = images if isinstance(images, ImageCache) else decode_images(as_set(images), size=geo['size'], fit=geo.get('fit', 'crop'))
-        images = [torch.from_numpy(c.batch(i)).permute(0,3,1,2)/127.5-1 for i in np.array_split(np.arange(len(c)), -(-len(c)//bs))]
-    else: images = images.split(bs)
+    images = images.split(bs) if isinstance(images, Tensor) else _batches(_decoded(model, images), bs)
     wp,dev,out = WarpPairs(warps, geo['crop'], seed=seed),next(model.parameters()).device,[]
     model.eval()
     try:
@@ -408,9 +414,10 @@ class SupervisedNet(nn.Module):
 # %% ../nbs/06_regress.ipynb #ab76c9c9
 def point_loss(pred, target):
     "Mean squared distance over the points that are annotated (and that no fold of a warp has taken away)"
-    d = (pred-target.as_subclass(Tensor)).square().sum(-1)
-    ok = torch.isfinite(d)
-    return torch.where(ok, d, 0.).sum()/ok.sum().clamp(min=1)
+    t = target.as_subclass(Tensor)
+    ok = torch.isfinite(t).all(-1)
+    t = torch.where(ok[...,None], t, pred.detach()) # before the difference: a NaN behind a mask still has a gradient
+    return (pred-t).square().sum()/ok.sum().clamp(min=1)
 
 def train_supervised(
     train, # `ImageCache` or `LandmarkSet` with points: all the labels there are
@@ -447,6 +454,12 @@ def train_supervised(
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(max(1, round(steps/per)), lr, cbs=cbs)
     return net.eval()
 
+@torch.no_grad()
+def predict_points(net:SupervisedNet, images, bs:int=64)->Tensor: # (N,L,2) in [-1,1] of the image
+    "Points of an `ImageCache` or `LandmarkSet` by a supervised network"
+    net.eval()
+    return torch.cat([net(x) for x in _batches(_decoded(net, images), bs)])
+
 def _step_time(net, dls, n=3): # seconds of a training step; the network stays as it was
     net = deepcopy(net)
     for i,(x,y) in enumerate(dls.train):
@@ -470,6 +483,6 @@ def supervised_baseline(
     kw,rows = dict(n=n, draws=draws, seed=seed, left=left, right=right, names=names),[]
     reg = few_shot(None, (x,y), (xs,ys), fit=fit, **kw)['mean']
     for k in n:
-        e = [interocular_error(detect(train_supervised(a[i], kind, seed=seed+d, **kwargs), b), ys, left, right, names).nanmean().item() for d,i in enumerate(_draws(y, k, draws, seed))]
+        e = [interocular_error(predict_points(train_supervised(a[i], kind, seed=seed+d, **kwargs), b), ys, left, right, names).nanmean().item() for d,i in enumerate(_draws(y, k, draws, seed))]
         rows.append(dict(n=k, regressor=reg[k], supervised=np.mean(e)))
     return pd.DataFrame(rows).set_index('n')
