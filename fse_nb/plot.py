@@ -293,7 +293,7 @@ def plot_cumulative(
         x,share = cumulative_error(e, upto, 601)
         ax.plot(100*x, 100*share, label=f'{n} (mean {100*np.nanmean(e):.1f}%)' if n else None, **{**_line(i), 'marker':None}, lw=1.6)
     if failure: ax.axvline(100*failure, color='.6', lw=.8, zorder=0)
-    if any(errors): ax.legend(fontsize=7, framealpha=.85, edgecolor='none')
+    if any(errors): ax.legend(fontsize=7, frameon=False, loc='lower left', bbox_to_anchor=(0,1), borderaxespad=.2)
     return ax
 
 # %% ../nbs/07_plot.ipynb #7456b713
