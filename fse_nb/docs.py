@@ -91,16 +91,17 @@ class SitePage:
     def add_source(self):
         "The exported cells, each behind the last documentation of what it defines"
         shown = {m[1]:i for i,c in enumerate(self.nb.cells) if (m:=re.search(r'^show_doc\(([\w.]+)', c.source, re.M))}
-        at = {}
+        at,last = {},None
         for c in json.loads(self.path.read_text(encoding='utf-8'))['cells']:
             src = ''.join(c['source'])
             if c['cell_type']!='code' or not re.search(r'^#\s*\|\s*export\b', src, re.M): continue
             where = [shown[n] for n in defined(src) if n in shown]
-            if where: at.setdefault(max(where), []).append(src)
+            if where: last = max(where)
+            if last is not None and defined(src): at.setdefault(last, []).append(src)
         for i in sorted(at, reverse=True):
             for src in reversed(at[i]):
                 self.nb.cells.insert(i+1, self.cell(folded(src, 'Source')))
-                if ids:=[n.lower() for n in methods(src) if n not in shown]: # nbdev links to methods that it gives no anchor
+                if ids:=[n.lower() for n in defined(src)+methods(src) if n not in shown]: # nbdev links to methods that it gives no anchor
                     self.nb.cells.insert(i+1, self.cell(' '.join(f'<a id="{n}"></a>' for n in ids), 'markdown'))
 
 # %% ../nbs/40_site.ipynb #268ef86c

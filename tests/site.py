@@ -110,7 +110,8 @@ def visit(ctx, url, base, bad, name):
         except Exception: pass
     page.on('requestfinished', done)
     page.goto(url, wait_until='networkidle')
-    page.evaluate("Promise.all([...document.querySelectorAll('.fse-widget')].map(e => e.fseReady))")
+    try: page.wait_for_function("[...document.querySelectorAll('.fse-widget[data-widget]')].every(e => e.matches('.fse-mounted, .fse-failed'))", timeout=20000)
+    except Exception: bad.append(f'{name}: a widget neither mounts nor fails in 20 s')
     return page,seen
 
 def axe_faults(page, axe):
@@ -205,6 +206,7 @@ def main():
                 if n=='index.html' and scheme=='light': print(f'home page: {seen["bytes"]/1024:.0f} KB')
                 if axe: bad += [f'{n} ({scheme}): axe: {o}' for o in axe_faults(page, axe)]
                 if scheme=='light':
+                    print(f'  {n}', end=' ', flush=True)
                     if n=='live.html':
                         if seen['bytes']>1.5*MB: bad.append(f'{n}: onnxruntime is loaded before the click')
                         try: bad += live_checks(page, root, n)
@@ -214,7 +216,7 @@ def main():
                     if (w:=page.evaluate('document.documentElement.scrollWidth'))>392: bad.append(f'{n}: {w} pixels wide on a phone of 390')
                 ctx.close()
         browser.close()
-    server.shutdown()
+    server.shutdown(); print()
     if not axe: print('axe did not run: give --axe (see --help)')
     print(*dict.fromkeys(bad), sep='\n')
     print(f'{len(names)-len({b.split(":")[0].split(" ")[0] for b in bad} & set(names))} passed, {len({b.split(":")[0].split(" ")[0] for b in bad})} failed')
