@@ -95,7 +95,7 @@ class SitePage:
         for c in json.loads(self.path.read_text(encoding='utf-8'))['cells']:
             src = ''.join(c['source'])
             if c['cell_type']!='code' or not re.search(r'^#\s*\|\s*export\b', src, re.M): continue
-            where = [shown[n] for n in defined(src) if n in shown]
+            where = [shown[k] for n in defined(src) for k in (n, n.split('.')[-1]) if k in shown]
             if where: last = max(where)
             if last is not None and defined(src): at.setdefault(last, []).append(src)
         for i in sorted(at, reverse=True):
