@@ -91,6 +91,7 @@ class SitePage:
     def add_source(self):
         "The exported cells, each behind the last documentation of what it defines"
         shown = {m[1]:i for i,c in enumerate(self.nb.cells) if (m:=re.search(r'^show_doc\(([\w.]+)', c.source, re.M))}
+        titled = lambda n: '.' not in n or f'### {n}' in str(self.nb.cells[shown[n]].get('outputs')) # a wrapped method is shown without its class
         at,last = {},None
         for c in json.loads(self.path.read_text(encoding='utf-8'))['cells']:
             src = ''.join(c['source'])
@@ -101,7 +102,7 @@ class SitePage:
         for i in sorted(at, reverse=True):
             for src in reversed(at[i]):
                 self.nb.cells.insert(i+1, self.cell(folded(src, 'Source')))
-                if ids:=[n.lower() for n in defined(src)+methods(src) if n not in shown]: # nbdev links to methods that it gives no anchor
+                if ids:=[n.lower() for n in defined(src)+methods(src) if n not in shown or not titled(n)]: # nbdev links to methods that it gives no anchor
                     self.nb.cells.insert(i+1, self.cell(' '.join(f'<a id="{n}"></a>' for n in ids), 'markdown'))
 
 # %% ../nbs/40_site.ipynb #268ef86c
