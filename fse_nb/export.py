@@ -21,7 +21,7 @@ from .model import LandmarkDetector
 from .train import save_tensors, load_tensors, resize, landmark_colors
 
 # %% ../nbs/08_export.ipynb #5a866427
-WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../fse_nb/weights')
+WEIGHTS = Path(__file__ if '__file__' in globals() else __import__('fse_nb').__file__).parent/'weights'
 
 def pretrained()->list: # names that `load_detector` knows
     "Names of the trained detectors that ship with the package"

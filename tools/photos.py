@@ -1,0 +1,17 @@
+"Write images/photos.png: two photographs under free licences, and the landmarks that shipped detectors find in them"
+from pathlib import Path
+import matplotlib.pyplot as plt, numpy as np, torch
+from skimage.data import astronaut, chelsea
+from fse_nb.export import load_detector
+from fse_nb.train import detect, show_landmarks
+
+face,cat = astronaut()[20:200,130:310],np.pad(chelsea()[:,55:385], ((15,15),(0,0),(0,0)), mode='reflect')
+fig,axs = plt.subplots(1, 3, figsize=(7.4,2.5))
+for ax,(name,im) in zip(axs, (('faces-10',face), ('faces-50',face), ('cats-10',cat))):
+    x = torch.from_numpy(np.ascontiguousarray(im)).permute(2,0,1)[None]
+    show_landmarks(im, detect(load_detector(name), x)[0], ax=ax)
+    ax.set_title(name, fontsize=9)
+fig.tight_layout(pad=.3)
+f = Path(__file__).parent.parent/'images/photos.png'
+fig.savefig(f, dpi=110, bbox_inches='tight', pad_inches=.05)
+print(f, f.stat().st_size)
