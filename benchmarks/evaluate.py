@@ -54,6 +54,7 @@ def sets(which, model): # name → (train, test, {eyes: (left,right)}, swap, not
             some = c[np.arange(0, len(c), 20)]
             shares = np.arange(1, .39, -.05).round(2)
             got = [spread(model, dec(middle(some, o), size)) for o in shares]
+            got = got[:int(np.argmax(got))+1] # tighter than at the peak the landmarks leave the face, and the spread falls again
             share = float(shares[np.argmin(np.abs(np.array(got)-want))])
             note = f'cfp cut to the middle {share:g} of its side: spread of landmarks {dict(zip(shares.tolist(), np.round(got, 3).tolist()))} against {want:.3f} on the AFLW faces'
         return dec(middle(c, share), size),test,dict(eyes=EYES['five']),FLIP['five'],note
