@@ -68,7 +68,7 @@ LASTS = 'bnrelu','bn','none'
 PADDINGS = 'zeros','replicate','reflect','circular'
 
 def _one_of(what, value, known):
-    if value not in tuple(known): raise ValueError(f"unknown {what} {value!r}: use one of {', '.join(known)}")
+    if value not in tuple(known): raise ValueError(f"unknown {what} {value!r}: use one of {', '.join(map(str, known))}")
 
 # %% ../nbs/02_model.ipynb #5bc2b01b
 def conv_layer(ni, nf, ks, dilation=1, after='bnrelu', padding_mode='zeros'):
@@ -80,8 +80,7 @@ def conv_layer(ni, nf, ks, dilation=1, after='bnrelu', padding_mode='zeros'):
 
 # %% ../nbs/02_model.ipynb #c2d3b6ce
 class LandmarkDetector(nn.Module):
-    "Images (B,n_in,H,W) in [-1,1] to the score maps (B,K,H/2,W/2) of K landmarks"
-    stride = 2 # image pixels per map pixel
+    "Images (B,n_in,H,W) in [-1,1] to the score maps (B,K,H/stride,W/stride) of K landmarks"
     def __init__(self,
         n_landmarks:int,            # K
         n_in=3,                     # channels of the image
@@ -89,21 +88,24 @@ class LandmarkDetector(nn.Module):
         widths=(20,48,64,80,256),   # filters of the first five convolutions
         last='bnrelu',              # after the last convolution: 'bnrelu' (the paper), 'bn' or 'none'
         padding_mode='zeros',       # 'zeros', 'replicate', 'reflect' or 'circular'
+        stride=2,                   # image pixels per map pixel: 2 (the paper); 1 leaves the pooling out, 4 has a second one
     ):
         super().__init__()
-        for a in (('layout',layout,LAYOUTS), ('last',last,LASTS), ('padding_mode',padding_mode,PADDINGS)): _one_of(*a)
+        for a in (('layout',layout,LAYOUTS), ('last',last,LASTS), ('padding_mode',padding_mode,PADDINGS), ('stride',stride,(1,2,4))): _one_of(*a)
         if n_landmarks<1: raise ValueError(f"n_landmarks is {n_landmarks}: a detector needs at least 1")
         if len(widths)!=5: raise ValueError(f"widths has {len(widths)} numbers: give 5, the last of the 6 convolutions has n_landmarks filters")
-        self.config = dict(n_landmarks=n_landmarks, n_in=n_in, layout=layout, widths=list(widths), last=last, padding_mode=padding_mode)
+        self.config = dict(n_landmarks=n_landmarks, n_in=n_in, layout=layout, widths=list(widths), last=last, padding_mode=padding_mode, stride=stride)
+        self.stride = stride
         chans,spec = [n_in,*widths,n_landmarks], LAYOUTS[layout]
         convs = [conv_layer(ni, nf, ks, d, last if i==5 else 'bnrelu', padding_mode)
                  for i,(ni,nf,(ks,d)) in enumerate(zip(chans, chans[1:], spec))]
-        self.layers = nn.Sequential(convs[0], nn.MaxPool2d(2), *convs[1:])
+        n_pool = (1,2,4).index(stride)
+        self.layers = nn.Sequential(*[o for i,c in enumerate(convs) for o in ([c,nn.MaxPool2d(2)] if i<n_pool else [c])])
         pad = max(d*(k//2) for k,d in spec[1:])
-        self.min_size = 2*dict(zeros=1, replicate=1, reflect=pad+1, circular=pad)[padding_mode]
+        self.min_size = stride*dict(zeros=1, replicate=1, reflect=pad+1, circular=pad)[padding_mode]
 
     def forward(self, x):
-        if self.min_size>2 and min(x.shape[-2:])<self.min_size:
+        if self.min_size>self.stride and min(x.shape[-2:])<self.min_size:
             raise ValueError(f"images of {tuple(x.shape[-2:])} pixels are too small for padding_mode={self.config['padding_mode']!r}: "
                              f"at least {self.min_size} are needed, or padding_mode='zeros'")
         return self.layers(x)
@@ -124,7 +126,7 @@ class LandmarkDetector(nn.Module):
     ):             # -> points (B,K,2), xy
         "The mean of each map; exact for odd sizes too, whose last row or column no map pixel covers"
         ex,ey = extent if isinstance(extent, (tuple,list)) else (extent,extent)
-        cx,cy = 2*p.shape[-1]/size[-1], 2*p.shape[-2]/size[-2] # share of the image that the map covers
+        cx,cy = (self.stride*p.shape[i]/size[i] for i in (-1,-2)) # share of the image that the map covers
         px,py = soft_argmax(p, (ex*cx, ey*cy)).unbind(-1)
         return torch.stack([px+ex*(cx-1), py+ey*(cy-1)], -1)
 

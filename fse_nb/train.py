@@ -68,7 +68,8 @@ class WarpPairs(Callback):
         if min(x.shape[-2:])<self.crop: raise ValueError(f'images of {x.shape[-1]}×{x.shape[-2]} pixels are smaller than the crop of {self.crop}: pass a larger `size` to `landmark_dls`, or a smaller `crop`')
         step = self.train_iter if self.training else self.iter
         xx = self.pairs(x, self.generator(step, not self.training), self.scale)
-        self.learn.xb,self.learn.yb = (xx,),(self.target(xx),)
+        exact = (1.,self.inverse_target) if getattr(self.learn.loss_func, 'align', '')=='points' else () # equation (5) warps the points themselves
+        self.learn.xb,self.learn.yb = (xx,),(self.target(xx),*exact)
 
     def target(self, xx):
         "g2 at the pixels of the score maps of pairs `xx`, in coordinates of the crop"
@@ -153,6 +154,8 @@ class Recipe:
     var_weight:float|tuple=(.02,.1) # weight of the variance part of the alignment loss (6)
     ramp:tuple=(.4,.9) # share of the run over which `gamma` and `var_weight` move
     pool:int=5 # pooling of the diversity loss, on the map of the full-size crop
+    align:str='maps' # alignment on maps (6), or on 'points' (5)
+    div:str='max' # diversity by the upper envelope (8), or by 'overlap' (7)
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
     grow:tuple|None=(.4,.75) # half resolution up to the first share of the run, full from the second
     lr:float=3e-3
@@ -472,7 +475,7 @@ def landmark_learner(
             model = LandmarkDetector(n_landmarks, n_in=n_in, layout=r.layout, last=r.last, padding_mode=r.padding_mode)
     elif (k := model.config['n_landmarks'])!=n_landmarks: raise ValueError(f'the detector has {k} landmarks, not the {n_landmarks} asked for')
     model = model.to(memory_format=torch.channels_last)
-    loss = FactorizedLoss(pool=r.pool, unit=r.unit) # `Anneal` sets the weights
+    loss = FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div) # `Anneal` sets the weights
     opt = partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8)
     learn = LandmarkLearner(dls, model, loss, opt_func=opt, lr=r.lr, wd=r.wd, path=path, metrics=L(landmark_metrics())+L(metrics),
         cbs=[pairs(warps, crop, scale=r.scale(0), seed=seed), Anneal(r), StopOnNaN(), Diagnose()]+L(cbs))
