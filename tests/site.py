@@ -1,7 +1,8 @@
 """The site in a real browser without a network: every page loads without an error or a request to another host, links, anchors and pictures lead somewhere,
 widgets mount, the live detector agrees with Python, contrast and keyboard pass axe, sizes stay small.
 
-python tests/site.py [--docs _docs] [--build] [--shots DIR] [--axe FILE] [--only PAGE …]
+python tests/site.py [--docs _docs] [--build] [--axe FILE] [--only PAGE …]
+python tests/site.py --shots DIR [--full] [--only PAGE …]   no checks, but pictures: phone and desktop, light and dark
 Needs playwright and a Chromium (FSE_CHROMIUM, /usr/bin/chromium, or playwright's own). `--build` runs nbdev-docs first.
 axe comes from npm: `bash tools/vendor.sh axe DIR`, then `--axe DIR/axe.min.js`; without it, that part says that it did not run."""
 import argparse, json, os, re, subprocess, sys, threading
@@ -43,6 +44,7 @@ def static_checks(docs, root):
     bad = []
     pages = {f.relative_to(docs).as_posix():Page(f) for f in sorted(docs.rglob('*.html')) if 'site_libs' not in f.parts}
     made = notebooks(root)
+    bad += [f'{p.name}: becomes the same page as another notebook: rename it' for p in (root/'nbs').glob('*.ipynb') if p.name not in made.values()]
     bad += [f'{n}: no page for {nb}' for n,nb in made.items() if n not in pages]
     for name,p in pages.items():
         for u in p.links:
@@ -67,8 +69,9 @@ def static_checks(docs, root):
     side = flat(cfg['website']['sidebar']['contents'])
     bad += [f'_quarto.yml: {nb} is not in the sidebar' for nb in made.values() if nb not in side and nb!='404.ipynb']
     bad += [f'_quarto.yml: {nb} is in the sidebar and does not exist' for nb in side if not (root/'nbs'/nb).is_file()]
-    numbered = [n for n in side if re.match(r'\d\d', n) and n!='40_site.ipynb']
-    if numbered!=sorted(numbered, key=lambda n: (n[:2], n)): bad.append(f'_quarto.yml: sidebar out of reading order: {numbered}')
+    for o in cfg['website']['sidebar']['contents']: # each section in the order of its numbers
+        numbered = [n for n in flat([o]) if re.match(r'\d\d', n)]
+        if numbered!=sorted(numbered): bad.append(f'_quarto.yml: sidebar out of reading order: {numbered}')
     for f in ('site/card.png', 'site/icon.svg', 'site/site.css', 'llms.txt'):
         if not (root/'nbs'/f).is_file(): bad.append(f'nbs/{f} is missing')
     text = (root/'nbs/llms.txt').read_text()
@@ -138,17 +141,20 @@ def live_checks(page, root, name):
     rgb = lambda s: torch.tensor(s['straight'], dtype=torch.float32).view(100,100,4)[...,:3].permute(2,0,1)[None]/127.5-1
     def compare(what):
         s = get(); x = rgb(s)
-        d = (detect(m, x)[0]-torch.tensor(s['landmarks'])).abs().max()*50
+        pts,conf = (o[0] for o in detect(m, x, with_confidence=True))
+        d,c = (pts-torch.tensor(s['landmarks'])).abs().max()*50,(conf-torch.tensor(s['confidence'])).abs().max()
         if d>.02: bad.append(f'{name}: {what}: landmarks differ from Python by {d:.3f} px')
+        if c>.005: bad.append(f'{name}: {what}: confidences differ from Python by {c:.4f}')
+        if (t:=f'Mean confidence {100*conf.mean():.0f} %') not in el.inner_text() and abs(100*conf.mean()%1-.5)>.2: bad.append(f'{name}: {what}: the page does not say "{t}"')
         if s['coef']:
             g = ThinPlateWarp(torch.tensor(s['coef']).view(1,-1,2), control_grid(10))
             xw = warp_image(x, g.grid(80, 80, extent=.8))
             pw = m.landmarks(xw, extent=.8).detach()
-            e = (g(pw)[0]-detect(m, x)[0]).norm(dim=-1).mean()*50
+            e = (g(pw)[0]-pts).norm(dim=-1).mean()*50
             if (pw[0]-torch.tensor(s['warped'])).abs().max()*50>.15: bad.append(f'{name}: {what}: warped landmarks differ by {(pw[0]-torch.tensor(s["warped"])).abs().max()*50:.3f} px')
             if abs(e-s['error'])>.1: bad.append(f'{name}: {what}: error {s["error"]:.2f} px, Python {e:.2f}')
         return s
-    print(f'  live: {compare("astronaut")["status"]}', end='')
+    s = compare('astronaut'); print(f'  live: {s["status"]}, confidence {np.mean(s["confidence"]):.2f}', end='')
     def slide(label, v):
         el.get_by_label(label).evaluate('(e, v) => { e.value = v; e.dispatchEvent(new Event("input", {bubbles: true})); }', v); wait()
     for rot in (10, 20, 30, 45, 60):
@@ -170,20 +176,20 @@ def live_checks(page, root, name):
     el.get_by_role('button', name='Keep this picture').click(); page.wait_for_timeout(300); wait(); compare('camera')
     return bad
 
-def shots(browser, base, names, out):
+def shots(browser, base, names, out, full=False):
     out.mkdir(parents=True, exist_ok=True)
     for w,tag in ((390,'phone'), (1280,'desktop')):
         for scheme in ('light','dark'):
             ctx = browser.new_context(viewport=dict(width=w, height=900), color_scheme=scheme, reduced_motion='reduce')
             for n in names:
                 page,_ = visit(ctx, base+n, base, [], n)
-                page.screenshot(path=out/f'{Path(n).stem}-{tag}-{scheme}.png'); page.close()
+                page.screenshot(path=out/f'{Path(n).stem}-{tag}-{scheme}.png', full_page=full); page.close()
             ctx.close()
-    print(f'pictures in {out}')
+    print(f'{4*len(names)} pictures in {out}')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--docs', type=Path, default=ROOT/'_docs'); p.add_argument('--build', action='store_true'); p.add_argument('--shots', type=Path)
+    p.add_argument('--docs', type=Path, default=ROOT/'_docs'); p.add_argument('--build', action='store_true'); p.add_argument('--shots', type=Path); p.add_argument('--full', action='store_true')
     p.add_argument('--axe', type=Path); p.add_argument('--only', nargs='*')
     a = p.parse_args()
     if a.build: subprocess.run(['nbdev-docs'], cwd=ROOT, check=True)
@@ -191,11 +197,12 @@ def main():
     root = a.docs.resolve().parent
     bad,names = static_checks(a.docs, root)
     names = [n for n in names if not a.only or Path(n).stem in a.only]
+    if unknown:=set(a.only or ())-{Path(n).stem for n in names}: sys.exit(f'no page {", ".join(sorted(unknown))}')
     axe = a.axe.read_text() if a.axe else None
     server,base = serve(a.docs)
     with sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        if a.shots: shots(browser, base, names, a.shots)
+        if a.shots: return shots(browser, base, names, a.shots, a.full)
         for n in names:
             for scheme in ('light','dark'):
                 ctx = browser.new_context(viewport=dict(width=1280, height=900), color_scheme=scheme, permissions=['camera'], reduced_motion='reduce')

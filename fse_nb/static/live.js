@@ -7,12 +7,11 @@ export const defaults = {
   weights: '../site/faces-10.onnx', ort: '../site/vendor/ort/', examples: [['Astronaut', '../site/astronaut.jpg'], ['Drawn face', '../site/toy-0.png'], ['Another', '../site/toy-1.png']],
   size: 100, crop: 80, n_ctrl: 10, std: .001, extra_std: .01, // the geometry of faces-10, and its warps at bend 1
   zoom: 1, center: [.5, .5], rotate: 0, bend: 0, seed: 1, status: 'off',
-  landmarks: [], warped: [], carried: [], errors: [], error: null, confidence: [],
+  landmarks: [], warped: [], carried: [], errors: [], error: null, confidence: [], warped_confidence: [],
 };
 
 const palette = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#e377c2', '#7f7f7f', '#bcbd22', '#17becf'];
 const at = f => new URL(f, import.meta.url).href;
-const near = 4; // confidence: share of the probability within so many pixels of the crop
 
 async function bytes(url) {
   const r = await fetch(url);
@@ -26,27 +25,24 @@ export async function loadSession(ortBase, weights) { // WebAssembly, one thread
   const [ort, wasm, model] = await Promise.all([import(at(ortBase + 'ort.wasm.min.mjs')), bytes(at(ortBase + 'ort-wasm-simd-threaded.gz.wasm')), bytes(at(weights))]);
   Object.assign(ort.env.wasm, {numThreads: 1, wasmBinary: wasm, wasmPaths: {mjs: at(ortBase + 'ort-wasm-simd-threaded.mjs')}});
   const session = await ort.InferenceSession.create(new Uint8Array(model), {executionProviders: ['wasm']});
-  return async (rgba, n) => { // n×n pixels → probability maps {data, k, h, w}
+  return async (rgba, n) => { // n×n pixels → probability maps {data, k, h, w} and calibrated confidences (k)
     const x = new Float32Array(3 * n * n);
     for (let i = 0; i < n * n; i++) for (let c = 0; c < 3; c++) x[c * n * n + i] = rgba[4 * i + c] / 127.5 - 1;
     const out = await session.run({[session.inputNames[0]]: new ort.Tensor('float32', x, [1, 3, n, n])});
-    const t = Object.values(out).find(o => o.dims.length === 4);
-    return {data: t.data, k: t.dims[1], h: t.dims[2], w: t.dims[3]};
+    const {data, dims: [, k, h, w]} = out.probs;
+    return {data, k, h, w, confidence: Array.from(out.confidence.data)};
   };
 }
 
-export function readMaps({data, k, h: hh, w}, extent, crop) { // soft-argmax in the frame of the whole image, and confidence
-  const points = [], confidence = [], r2 = (near * w / crop) ** 2;
+export function readMaps({data, k, h: hh, w}, extent) { // soft-argmax in the frame of the whole image
+  const points = [];
   for (let m = 0; m < k; m++) {
-    let x = 0, y = 0, s = 0, c = 0;
+    let x = 0, y = 0, s = 0;
     const p = data.subarray(m * hh * w, (m + 1) * hh * w);
     for (let i = 0; i < hh; i++) for (let j = 0; j < w; j++) { const v = p[i * w + j]; s += v; x += v * j; y += v * i; }
-    x /= s; y /= s;
-    for (let i = 0; i < hh; i++) for (let j = 0; j < w; j++) if ((i - y) ** 2 + (j - x) ** 2 <= r2) c += p[i * w + j];
-    points.push([(2 * x + 1 - w) / w * extent, (2 * y + 1 - hh) / hh * extent]);
-    confidence.push(c / s);
+    points.push([(2 * x / s + 1 - w) / w * extent, (2 * y / s + 1 - hh) / hh * extent]);
   }
-  return {points, confidence};
+  return points;
 }
 
 async function render({model, el}) {
@@ -86,8 +82,9 @@ async function render({model, el}) {
   const field = (g, n) => apply(bases[n] ||= basis(pixelGrid(n, n, extent), g.ctrl, Float32Array), g.coef);
   function warped(src, g, n) { const out = new ImageData(n, n); resample(src, g ? field(g, n) : pixelGrid(n, n, extent), out); return out; }
 
-  const dots = (svg, pts, ring) => pts.map(([x, y], i) => h('circle', {cx: x, cy: y, r: ring ? .05 : .024, class: ring ? 'fse-ring' : 'fse-point', ...(ring ? {style: `stroke:${palette[i % 10]}`} : {fill: palette[i % 10]})}));
-  function drawMaps({data, k, h: hh, w}, conf) {
+  const dots = (pts, conf) => pts.map(([x, y], i) => h('circle', {cx: x, cy: y, r: .024, class: 'fse-point', ...(conf[i] < .5 ? {fill: 'none', style: `stroke:${palette[i % 10]}`} : {fill: palette[i % 10]})})); // hollow: more likely wrong than right
+  const rings = pts => pts.map(([x, y], i) => h('circle', {cx: x, cy: y, r: .05, class: 'fse-ring', style: `stroke:${palette[i % 10]}`}));
+  function drawMaps({data, k, h: hh, w, confidence}) {
     if (maps.children.length !== k) maps.replaceChildren(...Array.from({length: k}, (_, i) => {
       const c = h('canvas', {width: w, height: hh, role: 'img', 'aria-label': `probability map of landmark ${i}`});
       return h('figure', {class: 'fse-heat'}, c, h('figcaption', {}, h('span', {class: 'fse-swatch', style: `background:${palette[i % 10]}`, 'aria-hidden': 'true'}), h('span', {})));
@@ -96,7 +93,7 @@ async function render({model, el}) {
       const c = f.querySelector('canvas'), im = new ImageData(w, hh), p = data.subarray(i * hh * w, (i + 1) * hh * w), top = Math.max(...p);
       for (let j = 0; j < p.length; j++) { const v = Math.sqrt(p[j] / top); im.data.set([255 * Math.min(1, 1.6 * v), 255 * Math.max(0, 1.8 * v - .6), 255 * Math.max(0, 3 * v - 2.1), 255], 4 * j); }
       c.getContext('2d').putImageData(im, 0, 0);
-      f.querySelector('figcaption span:last-child').textContent = `${i}: ${Math.round(100 * conf[i])} %`;
+      f.querySelector('figcaption span:last-child').textContent = `${i}: ${Math.round(100 * confidence[i])} %`;
     });
   }
 
@@ -106,15 +103,16 @@ async function render({model, el}) {
     left.canvas.getContext('2d').putImageData(warped(shown, null, show), 0, 0);
     right.canvas.getContext('2d').putImageData(warped(shown, g, show), 0, 0);
     if (!run) return;
-    const pa = await run(a.data, crop), A = readMaps(pa, extent, crop), pb = g ? await run(b.data, crop) : pa, B = g ? readMaps(pb, extent, crop) : A;
-    const back = g ? evaluate(g, B.points.flat()) : B.points.flat(), carried = A.points.map((_, i) => [back[2 * i], back[2 * i + 1]]);
-    const errors = A.points.map((p, i) => Math.hypot(p[0] - carried[i][0], p[1] - carried[i][1]) * size / 2), error = errors.reduce((s, v) => s + v, 0) / errors.length;
-    left.svg.replaceChildren(...dots(left.svg, A.points), ...(g ? dots(left.svg, carried, true) : []));
-    right.svg.replaceChildren(...dots(right.svg, B.points));
-    drawMaps(pa, A.confidence);
-    result.textContent = g ? `Equivariance error ${error.toFixed(2)} px of the ${crop}×${crop} crop (largest ${Math.max(...errors).toFixed(1)})` : 'Turn or bend the picture: the landmarks should follow.';
+    const pa = await run(a.data, crop), A = readMaps(pa, extent), pb = g ? await run(b.data, crop) : pa, B = readMaps(pb, extent);
+    const back = g ? evaluate(g, B.flat()) : B.flat(), carried = A.map((_, i) => [back[2 * i], back[2 * i + 1]]), trust = pa.confidence.reduce((s, v) => s + v, 0) / pa.k;
+    const errors = A.map((p, i) => Math.hypot(p[0] - carried[i][0], p[1] - carried[i][1]) * size / 2), error = errors.reduce((s, v) => s + v, 0) / errors.length;
+    left.svg.replaceChildren(...dots(A, pa.confidence), ...(g ? rings(carried) : []));
+    right.svg.replaceChildren(...dots(B, pb.confidence));
+    drawMaps(pa);
+    result.textContent = `Mean confidence ${Math.round(100 * trust)} %. ` + (g ? `Equivariance error ${error.toFixed(2)} px of the ${crop}×${crop} crop (largest ${Math.max(...errors).toFixed(1)}).` : 'Turn or bend the picture: the landmarks should follow.')
+      + (trust < .6 ? ' That is little: is there one upright face, its eyes about a quarter of the frame apart? Zoom, or drag the picture.' : '');
     el.fseFrames = {straight: straight.data, a: a.data, b: b && b.data, coef: g && Array.from(g.coef), maps: pa};
-    set({landmarks: A.points, warped: B.points, carried, errors, error: g ? error : null, confidence: A.confidence, status: 'ready'});
+    set({landmarks: A, warped: B, carried, errors, error: g ? error : null, confidence: pa.confidence, warped_confidence: pb.confidence, status: 'ready'});
   }
   let busy = null, again = false;
   const update = () => { // the latest state wins
@@ -174,7 +172,7 @@ async function render({model, el}) {
   const bend = button('Another bend', () => { set({seed: get('seed') + 1, bend: get('bend') || 1}); sliders.forEach(s => s.update()); update(); });
   el.append(h('p', {class: 'fse-note'}, 'Drop or paste a picture of one face here, choose one, use the camera, or take an example. The face should be upright and fill the frame, eyes about a quarter of its width apart: the detector does not search.'),
     row, h('div', {class: 'fse-panes'}, left, right), result, h('div', {class: 'fse-controls'}, sliders), h('div', {class: 'fse-row'}, bend),
-    h('p', {class: 'fse-note'}, `Probability maps of the landmarks; the number is the share of the probability within ${near} pixels of the point, of ${crop}: how sharp a map is, not whether it is right.`), maps, note);
+    h('p', {class: 'fse-note'}, `Probability maps of the landmarks, each with its confidence: the probability, calibrated without labels, that a random warp brings the landmark back to within ${.04 * crop} pixels of the ${crop}. A point of less than 50 % is hollow.`), maps, note);
   note.textContent = privacy;
 
   const square = left.querySelector('.fse-square');

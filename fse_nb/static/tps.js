@@ -85,10 +85,49 @@ export function inverse(warp, pts, steps = 40, tol = 1e-9) { // damped Newton, a
   return out;
 }
 
-export function folds(warp, extent = 1, n = 25) { // does det J get to zero at one of n×n places?
-  const g = pixelGrid(n, n, extent);
-  for (let i = 0; i < g.length; i += 2) { const J = jacobian(warp, g[i], g[i + 1]); if (J[0] * J[3] - J[1] * J[2] <= 0) return true; }
-  return false;
+const kernels = [(dx, dy, d2) => d2 * Math.log(d2), (dx, dy, d2) => 2 * dx * (Math.log(d2) + 1), (dx, dy, d2) => 2 * dy * (Math.log(d2) + 1)];
+export function fielder(pts, d = 0) { // a function: warp → its values at points that stay, or its derivative along x (d = 1) or y (2)
+  // A warp is linear in its weights. If it says which weights do not change (`sum`: [factor, ctrl, weights] …), what each does is computed once.
+  const N = pts.length / 2, M = 4 * Math.ceil(N / 4), bases = new Map(), bends = new Map();
+  const keep = (kept, k, make) => { // the four used last
+    const v = kept.get(k) || make();
+    kept.delete(k); kept.set(k, v);
+    if (kept.size > 4) kept.delete(kept.keys().next().value);
+    return v;
+  };
+  const rows = ctrl => keep(bases, ctrl, () => {
+    const n = ctrl.length / 2, B = new Float32Array(M * n);
+    for (let p = 0, k = 0; p < 2 * N; p += 2) for (let i = 0; i < 2 * n; i += 2) {
+      const dx = pts[p] - ctrl[i], dy = pts[p + 1] - ctrl[i + 1], d2 = dx * dx + dy * dy;
+      B[k++] = d2 > 0 ? kernels[d](dx, dy, d2) : 0;
+    }
+    return B;
+  });
+  const bend = (ctrl, w) => keep(bends, w, () => {
+    const B = rows(ctrl), n = ctrl.length / 2, wx = Float64Array.from({length: n}, (_, i) => w[2 * i]), wy = Float64Array.from({length: n}, (_, i) => w[2 * i + 1]), out = new Float64Array(2 * M);
+    for (let p = 0; p < M; p += 4) { // four points at a time: a weight that is loaded serves all of them
+      const a = p * n, b = a + n, c = b + n, e = c + n;
+      let x0 = 0, y0 = 0, x1 = 0, y1 = 0, x2 = 0, y2 = 0, x3 = 0, y3 = 0;
+      for (let i = 0; i < n; i++) {
+        const u = wx[i], v = wy[i], q = B[a + i], r = B[b + i], s = B[c + i], t = B[e + i];
+        x0 += q * u; y0 += q * v; x1 += r * u; y1 += r * v; x2 += s * u; y2 += s * v; x3 += t * u; y3 += t * v;
+      }
+      const o = 2 * p;
+      out[o] = x0; out[o + 1] = y0; out[o + 2] = x1; out[o + 3] = y1; out[o + 4] = x2; out[o + 5] = y2; out[o + 6] = x3; out[o + 7] = y3;
+    }
+    return out;
+  });
+  return ({ctrl, coef, sum = [[1, ctrl, coef]]}) => {
+    const out = new Float64Array(2 * N), n = ctrl.length, [tx, ty, a, c, b, e] = d ? [coef[n + 2 * d], coef[n + 2 * d + 1], 0, 0, 0, 0] : Array.from(coef).slice(n);
+    for (let p = 0; p < 2 * N; p += 2) { const x = pts[p], y = pts[p + 1]; out[p] = tx + a * x + b * y; out[p + 1] = ty + c * x + e * y; }
+    for (const [k, q, w] of sum) if (k) { const f = bend(q, w); for (let p = 0; p < 2 * N; p++) out[p] += k * f[p]; }
+    return out;
+  };
+}
+
+export function foldFinder(extent = 1, n = 25) { // a function: warp → does det J get to zero at one of n×n places?
+  const g = pixelGrid(n, n, extent), dx = fielder(g, 1), dy = fielder(g, 2);
+  return warp => { const a = dx(warp), b = dy(warp); return a.some((_, i) => i % 2 === 0 && a[i] * b[i + 1] - a[i + 1] * b[i] <= 0); };
 }
 
 export function random(seed) { // uniform numbers of a seed (mulberry32)
@@ -112,16 +151,20 @@ export function sampled(z, nCtrl, {std, extra_std, rotate, translate, scale}) { 
 }
 
 const mirror = (t, n) => { // where reflection at the edges -½ and n-½ puts t
+  if (t >= 0 && t <= n - 1) return t;
   t = Math.abs((t + .5) % (2 * n));
   return Math.min(n - 1, Math.max(0, (t > n ? 2 * n - t : t) - .5));
 };
 
 export function resample(src, field, out) { // bilinear, as warp_image: out at u is src at field(u)
-  const {width: w, height: hh, data: I} = src, O = out.data;
-  for (let p = 0, k = 0; p < field.length; p += 2, k += 4) {
+  const {width: w, height: hh, data: I} = src, O = out.data, n = field.length;
+  for (let p = 0, k = 0; p < n; p += 2, k += 4) {
     const x = mirror((field[p] + 1) * w / 2 - .5, w), y = mirror((field[p + 1] + 1) * hh / 2 - .5, hh);
     const j = x | 0, i = y | 0, s = x - j, t = y - i, a = 4 * (i * w + j), b = j + 1 < w ? a + 4 : a, d = i + 1 < hh ? 4 * w : 0;
-    for (let c = 0; c < 3; c++) O[k + c] = (1 - t) * ((1 - s) * I[a + c] + s * I[b + c]) + t * ((1 - s) * I[a + d + c] + s * I[b + d + c]);
+    const p00 = (1 - t) * (1 - s), p01 = (1 - t) * s, p10 = t * (1 - s), p11 = t * s;
+    O[k] = p00 * I[a] + p01 * I[b] + p10 * I[a + d] + p11 * I[b + d];
+    O[k + 1] = p00 * I[a + 1] + p01 * I[b + 1] + p10 * I[a + d + 1] + p11 * I[b + d + 1];
+    O[k + 2] = p00 * I[a + 2] + p01 * I[b + 2] + p10 * I[a + d + 2] + p11 * I[b + d + 2];
     O[k + 3] = 255;
   }
 }

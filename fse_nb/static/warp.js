@@ -1,5 +1,5 @@
 // The warp playground: a drawn warp (as WarpSampler draws it) plus a spline through the handles that somebody moved.
-import {controlGrid, pixelGrid, basis, apply, evaluate, fit, add, inverse, folds, drawNormals, sampled, resample} from './tps.js';
+import {controlGrid, pixelGrid, evaluate, fielder, foldFinder, fit, add, inverse, drawNormals, sampled, resample} from './tps.js';
 import {h, saver, frames, listen, slider, button, check, pane, handle, pixels, polyline} from './ui.js';
 
 export const defaults = {
@@ -7,26 +7,13 @@ export const defaults = {
   handles: controlGrid(4, .6).map(o => +o.toFixed(6)), shift: Array(32).fill(0), extent: .8, size: 160, warped_points: [],
 };
 
-export function warpOf(s) { // state → the warp g, its two parts beside it
-  const n = s.n_ctrl ** 2, z = s.z.length ? s.z : drawNormals(s.seed, n);
-  const drawn = s.coef.length ? {ctrl: controlGrid(s.n_ctrl), coef: s.coef} : sampled(z, s.n_ctrl, s);
-  const pulled = fit(s.handles, s.shift);
-  return Object.assign(add(drawn, pulled), {drawn, pulled});
+export function warpOf(s) { // state → the warp g; what was drawn of it; and the sum that it is, for `fielder`
+  const z = s.z.length ? s.z : drawNormals(s.seed, s.n_ctrl ** 2), ctrl = ctrlOf(s.n_ctrl);
+  const drawn = s.coef.length ? {ctrl, coef: s.coef} : sampled(z, s.n_ctrl, s), pulled = fit(s.handles, s.shift);
+  const sum = [...(s.coef.length ? [[1, ctrl, s.coef]] : [[s.std, ctrl, z[0]], [s.extra_std, ctrl, z[1]]]), [+s.shift.some(o => o), s.handles, pulled.coef]];
+  return Object.assign(add(drawn, pulled), {drawn, sum});
 }
-
-export {resample}; // for others
-
-export function fielder(size, extent) { // the field of a warp at size×size pixels; bases are kept as long as control points stay
-  const pix = pixelGrid(size, size, extent), kept = new Map();
-  const of = w => {
-    const key = w.ctrl.join();
-    if (!kept.has(key)) { if (kept.size > 3) kept.clear(); kept.set(key, {basis: basis(pix, w.ctrl, Float32Array)}); }
-    const o = kept.get(key), c = w.coef.join();
-    if (o.coef !== c) Object.assign(o, {coef: c, field: apply(o.basis, w.coef)}); // while a handle moves, the drawn part stays
-    return o.field;
-  };
-  return g => { const a = of(g.drawn), b = of(g.pulled); return a.map((o, i) => o + b[i]); };
-}
+const grids = {}, ctrlOf = n => grids[n] ||= controlGrid(n);
 
 const colors = ['#e6194b', '#ffe119', '#42d4f4', '#f58231', '#bfef45', '#f032e6', '#ffffff'];
 
@@ -42,7 +29,7 @@ async function render({model, el}) {
   left.svg.append(meshBack, mesh, dotsL, grips);
   right.svg.append(flatBack, flat, dotsR);
   const note = h('p', {class: 'fse-note'});
-  let g = warpOf(state()), field, source, lines, target;
+  let g = warpOf(state()), field, source, lines, target, mesher, folds;
 
   const sliders = [
     ['std', 'σw: every weight', 0, .01, .0005, v => v.toFixed(4)], ['extra_std', 'σW: half of them, more', 0, .04, .001, v => v.toFixed(3)],
@@ -78,10 +65,12 @@ async function render({model, el}) {
     for (const p of [left, right]) p.canvas.width = p.canvas.height = size;
     left.canvas.getContext('2d').putImageData(source, 0, 0);
     right.svg.setAttribute('viewBox', `${-extent} ${-extent} ${2 * extent} ${2 * extent}`);
-    field = fielder(size, extent);
+    field = fielder(pixelGrid(size, size, extent));
+    folds = foldFinder(extent);
     target = new ImageData(size, size);
     const t = Array.from({length: 41}, (_, i) => extent * (i / 20 - 1)), l = Array.from({length: 9}, (_, i) => extent * (i / 4 - 1));
     lines = [...l.map(k => t.flatMap(o => [k, o])), ...l.map(k => t.flatMap(o => [o, k]))];
+    mesher = fielder(lines.flat());
     flatBack.setAttribute('d', lines.map(polyline).join(''));
     flat.setAttribute('d', lines.map(polyline).join(''));
     makeHandles();
@@ -92,8 +81,11 @@ async function render({model, el}) {
     g = warpOf(state());
     resample(source, field(g), target);
     right.canvas.getContext('2d').putImageData(target, 0, 0);
-    const d = showGrid ? lines.map(o => polyline(evaluate(g, o))).join('') : '';
-    mesh.setAttribute('d', d); meshBack.setAttribute('d', d);
+    if (showGrid) {
+      const all = mesher(g), n = lines[0].length, d = lines.map((_, i) => polyline(all.subarray(n * i, n * (i + 1)))).join('');
+      mesh.setAttribute('d', d); meshBack.setAttribute('d', d);
+    }
+    mesh.style.display = meshBack.style.display = showGrid ? '' : 'none';
     flat.style.display = flatBack.style.display = showGrid ? '' : 'none';
     const pts = get('points').flat(), inv = Array.from(inverse(g, pts)), e = get('extent');
     const pairs = a => Array.from({length: a.length / 2}, (_, i) => [a[2 * i], a[2 * i + 1]]);
@@ -103,7 +95,7 @@ async function render({model, el}) {
     handles.forEach(o => o.update()); sliders.forEach(o => o.update());
     const moved = pairs(inv).map((p, i) => Math.hypot(p[0] - pts[2 * i], p[1] - pts[2 * i + 1]) * 50).filter(o => !isNaN(o));
     note.textContent = (moved.length ? `Points move by ${(moved.reduce((a, b) => a + b, 0) / moved.length).toFixed(1)} px of a 100-pixel image on average. ` : '')
-      + (folds(g, e) ? 'This warp folds: some places are seen twice, and a point may have no single origin.' : 'No fold.');
+      + (folds(g) ? 'This warp folds: some places are seen twice, and a point may have no single origin.' : 'No fold.');
   }
   const draw = frames(() => source && paint());
 
