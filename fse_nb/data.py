@@ -17,7 +17,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image, ImageDraw, ImageOps
 from fastcore.all import L, patch, store_attr, noop, chunked
 from fastprogress.fastprogress import progress_bar
-from fastai.torch_core import TensorImage, TensorBase, default_device, to_device
+from fastai.torch_core import TensorImage, TensorBase, default_device, num_distrib, rank_distrib, to_device
 from fastai.vision.core import TensorPoint, image_extensions
 from fastai.data.core import TfmdDL, DataLoaders
 from fastai.data.transforms import IntToFloatTensor, Normalize, ItemTransform
@@ -628,6 +628,7 @@ def crop_to_points(self:LandmarkSet, margin=.25): # of the larger side of the bo
         _report(bad, len(self)); s.problems = pd.concat([self.problems,bad], ignore_index=True)
     return s
 
+# %% ../nbs/04_data.ipynb #4d07be52
 @patch
 def resize(self:LandmarkSet, size=128, **kwargs): # pixels; kwargs for `decode_images`
     "The set in memory, each image a square of `size` pixels (cut as `crop` and `fit` say), points in its pixels"
@@ -648,6 +649,7 @@ def show(self:LandmarkSet, n=8, size=96, ncols=8, names=False, **kwargs):
         if c.points is not None: p = to_pixels(c.points[i], c.size, c.size); ax.scatter(*p.T, s=6, c=np.arange(len(p)), cmap='hsv', vmax=len(p))
     return axs
 
+# %% ../nbs/04_data.ipynb #b81c95e3
 @patch
 def random_split(self:LandmarkSet, pct=.1, seed=0):
     "Two sets: all but `pct` of the images, and these"
@@ -676,16 +678,20 @@ class CacheDL(TfmdDL):
             device=default_device() if device is None else torch.device(device), after_batch=after_batch, **kwargs)
         self.device = self.device # moves the statistics too
         self._n_inp = 1
+    @property
+    def n_ranks(self): return max(1,num_distrib()) # they share the walk: each takes every n-th batch; unshuffled, all take all
     def __len__(self):
         n = len(self.dataset)
-        return max(1,(self.epoch_size or n)//self.bs) if self.shuffle else -(-n//self.bs)
+        return max(1,(self.epoch_size or n)//(self.bs*self.n_ranks)) if self.shuffle else -(-n//self.bs)
     def set_epoch(self, epoch, skip=0):
         "The next pass is epoch `epoch`, from batch `skip` on"
         self.epoch,self.skip = epoch,skip; return self
     def get_idxs(self):
         if not self.shuffle: return list(range(len(self.dataset)))[self.skip*self.bs:]
-        k = len(self)*self.bs
-        return walk(self.epoch*k+self.skip*self.bs, (self.epoch+1)*k, len(self.dataset), self.seed).tolist()
+        step = self.bs*self.n_ranks
+        k = len(self)*step
+        i = walk(self.epoch*k+self.skip*step, (self.epoch+1)*k, len(self.dataset), self.seed)
+        return i.reshape(-1,self.n_ranks,self.bs)[:,rank_distrib()].ravel().tolist()
 
 # %% ../nbs/04_data.ipynb #62fde5ca
 @patch
