@@ -130,7 +130,7 @@ def live_checks(page, root, name):
     from fse_nb.coords import center_crop
     from fse_nb.data import toy_faces
     from fse_nb.export import load_detector
-    from fse_nb.train import detect
+    from fse_nb.train import detect, landmark_colors
     from fse_nb.warps import ThinPlateWarp, control_grid, warp_image
     bad,m = [],load_detector('faces-10')
     el = page.locator('.fse-live')
@@ -154,6 +154,8 @@ def live_checks(page, root, name):
             if (pw[0]-torch.tensor(s['warped'])).abs().max()*50>.15: bad.append(f'{name}: {what}: warped landmarks differ by {(pw[0]-torch.tensor(s["warped"])).abs().max()*50:.3f} px')
             if abs(e-s['error'])>.1: bad.append(f'{name}: {what}: error {s["error"]:.2f} px, Python {e:.2f}')
         return s
+    swatches = page.evaluate("[...document.querySelectorAll('.fse-swatch')].map(e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number))")
+    if np.abs(np.array(swatches)-255*landmark_colors(10)).max()>1: bad.append(f'{name}: colours are not those of landmark_colors')
     s = compare('astronaut'); print(f'  live: {s["status"]}, confidence {np.mean(s["confidence"]):.2f}', end='')
     def slide(label, v):
         el.get_by_label(label).evaluate('(e, v) => { e.value = v; e.dispatchEvent(new Event("input", {bubbles: true})); }', v); wait()

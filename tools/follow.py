@@ -5,14 +5,14 @@ import numpy as np, torch
 from PIL import Image, ImageDraw
 from fse_nb.data import toy_faces
 from fse_nb.export import load_detector
-from fse_nb.train import detect
+from fse_nb.train import detect, landmark_colors
 from fse_nb.warps import FACES, ThinPlateWarp, warp_image
 
 n,show = 40,240
 m = load_detector('faces-10')
 x = torch.from_numpy(np.ascontiguousarray(toy_faces(20, seed=0, size=200).images[[18,11,13]])).permute(0,3,1,2).float()/127.5-1
 g = FACES[1](len(x), generator=torch.Generator().manual_seed(3))
-colors = [tuple(bytes.fromhex(c)) for c in '1f77b4 ff7f0e 2ca02c d62728 9467bd 8c564b e377c2 7f7f7f bcbd22 17becf'.split()]
+colors = [tuple((255*c).astype(int)) for c in landmark_colors(10)]
 frames = []
 for t in range(n):
     s,a = math.sin(2*math.pi*t/n),.45*math.sin(2*math.pi*t/n+1)

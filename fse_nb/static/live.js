@@ -10,7 +10,7 @@ export const defaults = {
   landmarks: [], warped: [], carried: [], errors: [], error: null, confidence: [], warped_confidence: [],
 };
 
-const palette = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#e377c2', '#7f7f7f', '#bcbd22', '#17becf'];
+const palette = '2830ff f8b0a0 b01808 90a0ff 008060 68f0f0 e0e818 80a028 a878a0 a01878'.split(' ').map(o => '#' + o); // landmark_colors(10)
 const at = f => new URL(f, import.meta.url).href;
 
 async function bytes(url) {
