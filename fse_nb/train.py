@@ -29,7 +29,7 @@ from .coords import to_pixels, center_crop, crop_extent
 from .warps import FACES, WarpPair, warp_pair
 from .model import LandmarkDetector, spatial_softmax, soft_argmax, map_std, dead_channels, reuse_memory
 from .losses import FactorizedLoss
-from .data import LandmarkSet, ImageCache, decode_images, as_set
+from .data import LandmarkSet, ImageCache, CacheDL, decode_images, as_set
 
 # %% ../nbs/05_train.ipynb #9a110a35
 def resize(x:Tensor, scale:float)->Tensor:
@@ -50,6 +50,15 @@ class WarpPairs(Callback):
         seed:int=0, # warps are a function of (seed, step)
         padding_mode:str='reflection', # what lies outside the image
     ): store_attr()
+
+    def before_fit(self):
+        if hasattr(self.learn, 'distributed_trainer'): self.distributed_trainer._wrap_dl = self._wrap_dl
+
+    def _wrap_dl(self, dl): # a `CacheDL` shares its batches out among the ranks of `distrib_ctx` by itself
+        t = self.distributed_trainer
+        if not isinstance(dl, CacheDL): return type(t)._wrap_dl(t, dl)
+        dl.to(next(self.model.parameters()).device)
+        return dl
 
     def generator(self, step, stream=0):
         "The generator of one step; `stream` 0 is training, 1 validation"
@@ -73,7 +82,7 @@ class WarpPairs(Callback):
 
     def target(self, xx):
         "g2 at the pixels of the score maps of pairs `xx`, in coordinates of the crop"
-        h = xx.shape[-1]//self.model.stride
+        h = xx.shape[-1]//get_model(self.model).stride
         return self.g2.grid(h, h, extent=self.extent)/self.extent
 
     def inverse_target(self, pts):
@@ -198,7 +207,7 @@ class Anneal(Callback):
         if r.gamma_at: loss.gamma *= r.gamma_at/self.learn.run_config['n_landmarks']
         self.warp_pairs.scale = scale = r.scale(pct)
         loss.pool = math.ceil(r.pool*scale) # a smaller map, a smaller window
-        if hasattr(self.model, 'geometry'): self.model.geometry['scale'] = scale
+        if hasattr(m := get_model(self.model), 'geometry'): m.geometry['scale'] = scale
 
 # %% ../nbs/05_train.ipynb #fbbb5a91
 def save_tensors(path, tensors:dict, meta:dict):
@@ -252,9 +261,10 @@ class Checkpoint(Callback):
     def after_epoch(self): self.save(self.epoch+1, 0)
 
     def save(self, epoch, it):
+        if rank_distrib(): return # all ranks have the same weights
         opt = self.opt.state_dict()
         rng,np_state = _rng_state()
-        tensors = {f'model.{k}':v for k,v in self.model.state_dict().items()} | rng
+        tensors = {f'model.{k}':v for k,v in get_model(self.model).state_dict().items()} | rng
         scalars = []
         for i,st in enumerate(opt['state']):
             tensors |= {f'opt.{i}.{k}':v for k,v in st.items() if isinstance(v, Tensor)}
@@ -264,6 +274,7 @@ class Checkpoint(Callback):
             hypers=[dict(h) for h in opt['hypers']], opt=scalars, rng=np_state, run=getattr(self.learn, 'run_config', {}),
             recorder=dict(lrs=[float(o) for o in r.lrs], iters=r.iters, losses=[float(o) for o in r.losses], values=[list(v) for v in r.values],
                           smooth=[float(r.smooth_loss.val), r.smooth_loss.count]),
+            scaler=s.state_dict() if (s := getattr(self.learn, 'scaler', None)) else {}, # of mixed precision
             trackers={cb.name:dict(best=float(cb.best), wait=getattr(cb, 'wait', 0)) for cb in self.learn.cbs if isinstance(cb, TrackerCallback)})
         save_tensors(self.path, tensors, meta)
         self.last = time.time()
@@ -280,7 +291,7 @@ class Resume(Callback):
         diff = [f'{k} is {new.get(k)!r}, but {old.get(k)!r} in the checkpoint' for k in sorted(set(old)|set(new)) if json.dumps(old.get(k))!=json.dumps(new.get(k))]
         if m['n_epoch']!=self.n_epoch: diff.append(f"{self.n_epoch} epochs, but {m['n_epoch']} in the checkpoint")
         if diff: raise ValueError(f"{self.path} belongs to another run: {'; '.join(diff)}")
-        self.model.load_state_dict({k[6:]:v for k,v in t.items() if k.startswith('model.')})
+        get_model(self.model).load_state_dict({k[6:]:v for k,v in t.items() if k.startswith('model.')})
         state = [dict(s) for s in m['opt']]
         for k,v in t.items():
             if k.startswith('opt.'):
@@ -296,6 +307,7 @@ class Resume(Callback):
         for cb in self.learn.cbs:
             if isinstance(cb, TrackerCallback) and cb.name in m['trackers']:
                 for k,v in m['trackers'][cb.name].items(): setattr(cb, k, v)
+        if m.get('scaler') and getattr(self.learn, 'scaler', None): self.learn.scaler.load_state_dict(m['scaler'])
         _set_rng_state(t, m['rng'])
         self.learn.start = m['epoch'],m['iter']
         self.learn.train_iter = m['train_iter']
@@ -474,7 +486,7 @@ def landmark_learner(
             torch.manual_seed(seed)
             model = LandmarkDetector(n_landmarks, n_in=n_in, layout=r.layout, last=r.last, padding_mode=r.padding_mode)
     elif (k := model.config['n_landmarks'])!=n_landmarks: raise ValueError(f'the detector has {k} landmarks, not the {n_landmarks} asked for')
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(device=getattr(dls, 'device', None), memory_format=torch.channels_last)
     loss = FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div) # `Anneal` sets the weights
     opt = partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8)
     learn = LandmarkLearner(dls, model, loss, opt_func=opt, lr=r.lr, wd=r.wd, path=path, metrics=L(landmark_metrics())+L(metrics),
@@ -482,6 +494,7 @@ def landmark_learner(
     learn.recipe = r
     model.geometry = dict(size=size, crop=crop, fit='crop', scale=r.scale(0), **(dict(pad=g.pad, fill=g.fill) if g and g.pad else {}))
     learn.run_config = dict(n_landmarks=n_landmarks, size=size, crop=crop, seed=seed, recipe=asdict(r), bs=dls.train.bs, n_images=dls.train.n)
+    if num_distrib()>1: learn.run_config['n_ranks'] = num_distrib()
     if pairs is not WarpPairs: learn.run_config['pairs'] = pairs.__name__
     return learn
 
