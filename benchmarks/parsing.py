@@ -100,7 +100,7 @@ def main():
     p.add_argument('--n', nargs='*', type=int, default=(20,10,5))
     p.add_argument('--seeds', type=int, default=5)
     p.add_argument('--epochs', type=int, default=30)
-    p.add_argument('--draws', type=int, default=40, help='images an epoch, whatever n is')
+    p.add_argument('--draws', type=int, default=20, help='images an epoch, whatever n is')
     p.add_argument('--bs', type=int, default=4)
     p.add_argument('--lr', type=float, default=2e-3)
     p.add_argument('--every', action='store_true', help='test after every epoch, not only 1, 5, 10, …, 30')

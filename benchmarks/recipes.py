@@ -18,7 +18,7 @@ from fse_nb.data import cats, celeba, cfp, decode_for, decode_images, landmark_d
 from fse_nb.export import load_detector, save_detector
 from fse_nb.regress import fit_regressor, interocular_error, mean_shape_error
 from fse_nb.train import detect, landmark_learner
-from fse_nb.warps import DIGITS, FACES
+from fse_nb.warps import DIGITS, FACES, WarpSampler
 
 def digit(d): return lambda: [mnist(digit=d).where(split=k) for k in ('train','valid')]
 def apart(s): return [s.where(split=k) for k in ('train','valid')]
@@ -75,6 +75,7 @@ def main():
     p.add_argument('--bs', type=int, default=16)
     p.add_argument('--every', type=int, default=1, help='epochs between two errors')
     p.add_argument('--set', nargs='*', default=[], metavar='FIELD=VALUE', help='fields of the recipe to change')
+    p.add_argument('--pose', action='store_true', help='g1 turns, shifts and scales as well, as it does for digits, so that no image of a pair is upright')
     p.add_argument('--trunk', help='start from the lower five layers of this detector (name or file)')
     p.add_argument('--name')
     p.add_argument('--test', action='store_true', help='open the cfp test split at the end')
@@ -83,6 +84,7 @@ def main():
     changes = {k:ast.literal_eval(v) if v[0] in "([-.0123456789'NTF" else v for k,v in (o.split('=', 1) for o in a.set)}
     sets,geometry,warps,K,own = DATA[a.data]
     K = a.n_landmarks or K
+    if a.pose: warps = warps._replace(g1=WarpSampler(10, .001, .001, 15., .1, .05))
     name = a.name or f'{a.recipe if a.data=="celeba" else a.data}_k{K}_s{a.seed}'
     runs = ROOT/'runs'
     runs.mkdir(exist_ok=True)
@@ -108,7 +110,7 @@ def main():
     dls.train.epoch_size = plan['epoch_size']
     curve = Curve(labelled and labelled_parts, runs/f'{name}.curve.json', a.every, a.stop)
     learn.fit_recipe(plan['n_epoch'], checkpoint=ck, resume=a.resume, cbs=curve)
-    nums = dict(trunk=a.trunk, data=f'{a.data}, {len(train)} images, {len(held[:200])} held out', config=learn.run_config, **plan, stopped_after=a.stop, curve=curve.rows)
+    nums = dict(trunk=a.trunk, pose=a.pose, data=f'{a.data}, {len(train)} images, {len(held[:200])} held out', config=learn.run_config, **plan, stopped_after=a.stop, curve=curve.rows)
     if a.test and labelled:
         e = errors(learn.model, labelled, test)
         nums |= dict(cfp_test_percent=100*e.mean().item(), cfp_test_images=len(test), cfp_train_images=len(labelled),

@@ -78,7 +78,7 @@ def main():
     p.add_argument('--lr', type=float, default=1e-3)
     p.add_argument('--bs', type=int, default=16)
     p.add_argument('--seed', type=int, default=0)
-    p.add_argument('--box', type=int, default=140, help='pixels of the file in a side of the image: 84 is the whole width')
+    p.add_argument('--box', type=int, default=180, help='pixels of the file in a side of the image: 84 is the whole width; 180 puts the eyes as far apart as in CelebA, 39 of 178')
     p.add_argument('--n-test', type=int, default=10)
     p.add_argument('--split-seed', type=int, default=0)
     p.add_argument('--hold', action='store_true', help='evaluate on 6 of the training people instead of the test people, to choose settings')
