@@ -103,6 +103,7 @@ FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--
 def visit(ctx, url, base, bad, name):
     "Open a page and watch it: its faults, its bytes"
     page = ctx.new_page(); seen = dict(bytes=0)
+    page.set_default_timeout(120_000) # a busy machine is no fault of the page
     page.on('console', lambda m: bad.append(f'{name}: console: {m.text[:200]}') if m.type in ('error',) else None)
     page.on('pageerror', lambda e: bad.append(f'{name}: {str(e)[:200]}'))
     def request(r):

@@ -1,7 +1,6 @@
 // A shipped detector on a picture of the reader's own, in the page: onnxruntime is loaded by a click, pictures go nowhere.
-import {basis, apply, evaluate, pixelGrid, drawNormals, sampled} from './tps.js';
+import {basis, apply, evaluate, pixelGrid, drawNormals, sampled, resample} from './tps.js';
 import {h, saver, listen, slider, button, check, pane} from './ui.js';
-import {resample} from './warp.js';
 
 export const defaults = {
   weights: '../site/faces-10.onnx', ort: '../site/vendor/ort/', examples: [['Astronaut', '../site/astronaut.jpg'], ['Drawn face', '../site/toy-0.png'], ['Another', '../site/toy-1.png']],
