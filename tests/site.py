@@ -69,8 +69,8 @@ def static_checks(docs, root):
     side = flat(cfg['website']['sidebar']['contents'])
     bad += [f'_quarto.yml: {nb} is not in the sidebar' for nb in made.values() if nb not in side and nb!='404.ipynb']
     bad += [f'_quarto.yml: {nb} is in the sidebar and does not exist' for nb in side if not (root/'nbs'/nb).is_file()]
-    for o in cfg['website']['sidebar']['contents']: # each section in the order of its numbers
-        numbered = [n for n in flat([o]) if re.match(r'\d\d', n)]
+    for o in cfg['website']['sidebar']['contents']: # each section in the order of its numbers; its first page may be a summary
+        numbered = [n for n in flat([o]) if re.match(r'\d\d', n)][1:]
         if numbered!=sorted(numbered): bad.append(f'_quarto.yml: sidebar out of reading order: {numbered}')
     for f in ('site/card.png', 'site/icon.svg', 'site/site.css', 'llms.txt'):
         if not (root/'nbs'/f).is_file(): bad.append(f'nbs/{f} is missing')
