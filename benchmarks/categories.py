@@ -12,7 +12,7 @@ of 100 pixels still lies within the photograph, so that no seam of the reflectio
 annotated photographs say, each warped --copies times by held-out draws of g2, leaving one photograph out at a time: `forward`, the
 annotated points from the landmarks, and `backward`, each landmark from those points, in per cent of the distance of the eyes, each
 beside the error of always saying the mean place. They are cut by the eyes, whose middle is put at half the width and 0.4 of the
-height: `heads`, their distance 0.44 of the width, as the unannotated heads were cut (17 of the 24 are among them, levelled); the
+height: `heads`, their distance 0.44 of the width, as the unannotated heads were cut (at least 14 of the 24 are among them, levelled); the
 ears are then outside, so only eyes and mouth are asked for; `loose`, 0.27, with all nine points in the frame. A ridge of 0.1
 (best for both on draws of 24 training faces of cfp) holds the maps. For faces the linear map from the landmarks to the five points of cfp, fitted to 2,000 of
 its training images, with the mean of both: what Figures 6 and 7 draw. To results/category_DETECTOR.json."""

@@ -19,7 +19,8 @@ from fse_nb.train import detect
 ABOUT = dict(
     face=dict(use='Landmarks of one upright, roughly centred face, the eyes about a quarter of the width apart, as a first step before a few annotated points are regressed. Research only, as the data set. Not meant to identify, to judge or to watch people.',
               limits='Fails on faces that are much smaller in the frame than that; profiles and faces upside down were hardly in training. Learnt from photographs of celebrities, who do not stand for people at large; errors by group were not measured.'),
-    cat=dict(use='Landmarks of one upright cat head that fills the frame. Research only, as the data set.', limits='Heads seen from the front; other animals and whole cats were not in training.'),
+    cat=dict(use='Landmarks of one upright cat head seen from the front, cut as those in training: the eyes 40 to 50% of the width apart, their middle at half the width and two fifths of the height. Research only, as the data set.',
+             limits='Fails where the head is smaller in the frame, as with both ears in it. Other animals and whole cats were not in training.'),
     shoe=dict(use='Landmarks of one shoe on a white ground, seen from the side as in a shop. Research only, as the data set.', limits='Learnt from 825 product photographs; shoes that are worn, or on another ground, were not in training.'),
     digit=dict(use='Landmarks of one handwritten digit, white on black, of the class it was trained for.', limits='Other digits give other points without warning.'))
 #: data set of a run: what it is called, the licence of the data, geometry

@@ -4,6 +4,7 @@
     python benchmarks/yaleb.py warps --pairs 4000    # (a) fine-tuned by warps of one image
     python benchmarks/yaleb.py lights --pairs 4000   # (b) by two lights of one person, g2 = identity
     python benchmarks/yaleb.py both --pairs 4000     # (c) by two lights, the second warped
+    python benchmarks/yaleb.py scales                # well lit faces of training people in squares of several sizes
 
 28 people to train, 10 to test (fixed by --split-seed). One JSON a variant: results/yaleb_DETECTOR_VARIANT_sSEED.json. On the test
 people, in pixels of the 100×100 image, by light subset (angle from the camera's axis up to 12, 25, 50, 77, above): `aligned`, the
@@ -70,9 +71,22 @@ def evaluate(model, test, seed=1):
         nearest=round(near.amin(-1).mean().item(), 3), between_people=round(means.std(0).norm(dim=-1).mean().item(), 3),
         ignore_the_image=int((dist['warps'].mean(0)>.5*dist['still_moved'].mean(0)).sum()))
 
+def scales(model, train, boxes=(112,140,160,180,200,230), seed=1):
+    "Equivariance of a detector on every sixth face of a light within 26°, in squares of several sizes, and the cost of standing still"
+    s = train[np.flatnonzero(angle(train.meta)<26)[::6]]
+    g = FACES.g2(len(s), generator=torch.Generator().manual_seed(seed))
+    rows = []
+    for b in boxes:
+        x = unit(faces(s, b))
+        p,q = detect(model, x),detect(model, warp_image(x, g.grid(100, 100)))
+        mu = torch.cat([p,q]).mean(0).expand_as(q)
+        rows.append(dict(box=b, px=round(50*(g(q)-p).norm(dim=-1).mean().item(), 3), still=round(50*(g(mu)-mu).norm(dim=-1).mean().item(), 3)))
+        print(rows[-1], flush=True)
+    return dict(images=len(s), rows=rows)
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('variant', choices=('original','warps','lights','both'))
+    p.add_argument('variant', choices=('original','warps','lights','both','scales'))
     p.add_argument('--detector', default='faces-10', help='name or file')
     p.add_argument('--pairs', type=int, default=4000)
     p.add_argument('--lr', type=float, default=1e-3)
@@ -88,6 +102,9 @@ def main():
     s = yale_b()
     train,test,who = people(s, a.n_test, a.split_seed)
     train,test = s[train],s[test]
+    if a.variant=='scales':
+        record(a.name or f'yaleb_{Path(a.detector).stem}_scales', 'python benchmarks/yaleb.py '+' '.join(sys.argv[1:]), prefix='', detector=a.detector, **scales(load_detector(a.detector), train))
+        return
     if a.hold: fit,h,who = people(train, 6, a.split_seed+1); train,test = train[fit],train[h]
     test = faces(test, a.box)
     if a.variant!='original': train = faces(train, a.box)

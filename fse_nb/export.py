@@ -225,6 +225,7 @@ def push_to_hub(
         api.create_repo(repo_id, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo_id, folder_path=d, commit_message=message))
 
+# %% ../nbs/08_export.ipynb #b3b6f631
 def from_hub(
     repo_or_folder:str, # 'user/name', or a folder that `save_pretrained` wrote
     revision:str|None=None, # branch, tag or commit
