@@ -110,7 +110,7 @@ def _settings(run, kw):
     sig = {k:p.default for k,p in inspect.signature(run).parameters.items() if p.default is not p.empty}
     return _plain({k:v for k,v in {**sig, **(BASELINE if run is trial else {}), **kw}.items() if k!='seed'})
 
-def _rows(folder, name='*'): return [r for f in sorted(Path(folder).glob(f'sweep_{name}.json')) for r in json.loads(f.read_text())['rows']]
+def _rows(folder, name='*'): return [r for f in sorted(Path(folder).glob(f'sweep_{name}.json')) for r in json.loads(f.read_text())['runs']]
 
 def sweep(name:str, # rows go to `folder`/sweep_`name`.json
     variants:dict, # label → settings that the variant changes
@@ -126,7 +126,7 @@ def sweep(name:str, # rows go to `folder`/sweep_`name`.json
     todo = [(s,v) for s in seeds for v in variants] # seed by seed, so that an interrupted sweep has all variants
     for s,v in progress_bar(todo, leave=False) if progress else todo:
         kw = {**base, **variants[v]}
-        key = dict(run=run.__name__, data=getattr(data, '__name__', str(data)), seed=s, settings=_settings(run, kw))
+        key = dict(run=run.__name__, data=getattr(data, '__name__', str(data)), seed=s, config=_settings(run, kw))
         same = lambda r: {k:r[k] for k in key}==key
         row = next(filter(same, _rows(folder)), None)
         if row is None:
@@ -135,9 +135,9 @@ def sweep(name:str, # rows go to `folder`/sweep_`name`.json
             try: res = run(data, seed=s, **kw)
             except NonFiniteLoss as e: res = dict(error=math.nan, failed=str(e).split('. ')[0])
             row = dict(key, numbers=res, **{k:p[k] for k in ('commit','machine','started','torch')})
-        rows = [r for r in _rows(folder, name) if not (same(r) and r['variant']==v)] + [{**row, 'variant':v}]
+        rows = [r for r in _rows(folder, name) if not (same(r) and r['variant']==v)] + [{**row, 'variant':v, 'name':f'{v}, seed {s}'}]
         place = lambda r: (list(variants).index(r['variant']) if r['variant'] in variants else len(variants), r['seed'])
-        write_json(file, dict(sweep=name, rows=sorted(rows, key=place)))
+        write_json(file, dict(sweep=name, runs=sorted(rows, key=place)))
     return sweep_rows(name, folder)
 
 def sweep_rows(name:str, folder='../results')->pd.DataFrame:
