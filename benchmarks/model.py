@@ -3,10 +3,17 @@ for both layouts: plain, in channels_last, and in channels_last with `reuse_memo
 
 Only the multiply-adds of the convolutions are counted, so batch norm, ReLU and pooling are a loss. The matmul is square
 (n = 4096), float32, with the same threads, alternating with the step. `cpu_ratio` is the same ratio in seconds of the
-process's own threads instead of wall seconds: what else the machine does disturbs it less.
+process's own threads instead of wall seconds: what else the machine does disturbs it less. `load` says how busy it was.
+
+Where the rest goes on a CPU with AVX2 (scratch runs, one thread, core seconds): oneDNN's gradients of the weights reach
+about 52 GFLOP/s where forward and data gradients of the same layers reach 86 to 95 and the matmul 86; batch norm and ReLU
+take 3% of the step over the 256 channels. Tried: those gradients as k² matmuls over shifted maps, or in the blocked layout
+(a fifth faster or slower, layer by layer, and nothing for the dilated layout); `torch.compile` (ratio 0.73 against 0.76,
+after 156 s of compiling); transparent huge pages (nothing). results/bench_model_xeon.json is an earlier run on an Intel
+Xeon with three times this matmul rate, where the ratio was 0.66 (paper) and 0.695 (dilated).
 
     python benchmarks/model.py"""
-import argparse, statistics, time, torch
+import argparse, os, statistics, time, torch
 from common import record
 from fse_nb.model import LAYOUTS, LandmarkDetector, layer_table, reuse_memory
 
@@ -39,7 +46,7 @@ def main(B=32, size=80, K=10, n=4096, rounds=5):
                   + (' (wanted: 0.70)' if reuse else ''), flush=True)
             nums.update({f'{name}_gflops':rate, f'{name}_matmul_gflops':peak, f'{name}_ratio':ratio, f'{name}_cpu_ratio':cpu})
     reuse_memory(False)
-    record('model', 'python benchmarks/model.py', **nums, wanted=.7, B=B, size=size, K=K, matmul_n=n, torch_threads=torch.get_num_threads())
+    record('model', 'python benchmarks/model.py', **nums, wanted=.7, B=B, size=size, K=K, matmul_n=n, torch_threads=torch.get_num_threads(), load=os.getloadavg()[0])
 
 if __name__=='__main__':
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
