@@ -10,7 +10,7 @@ about 52 GFLOP/s where forward and data gradients of the same layers reach 86 to
 take 3% of the step over the 256 channels. Tried: those gradients as k² matmuls over shifted maps, or in the blocked layout
 (a fifth faster or slower, layer by layer, and nothing for the dilated layout); `torch.compile` (ratio 0.73 against 0.76,
 after 156 s of compiling); transparent huge pages (nothing). results/bench_model_xeon.json is an earlier run on an Intel
-Xeon with three times this matmul rate, where the ratio was 0.66 (paper) and 0.695 (dilated).
+Xeon whose matmul rate is twice that of this CPU, where the ratio was 0.66 (paper) and 0.695 (dilated).
 
     python benchmarks/model.py"""
 import argparse, os, statistics, time, torch
