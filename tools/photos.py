@@ -5,7 +5,7 @@ from skimage.data import astronaut, chelsea
 from fse_nb.export import load_detector
 from fse_nb.train import detect, show_landmarks
 
-face,cat = astronaut()[20:200,130:310],np.pad(chelsea()[:,72:414], ((11,31),(0,0),(0,0)), mode='reflect') # eyes level with those of the heads in training
+face,cat = astronaut()[20:200,130:310],chelsea()[:,93:393] # the cat's eyes where those of the heads in training are
 fig,axs = plt.subplots(1, 3, figsize=(7.4,2.5))
 for ax,(name,im) in zip(axs, (('faces-10',face), ('faces-50',face), ('cats-10',cat))):
     x = torch.from_numpy(np.ascontiguousarray(im)).permute(2,0,1)[None]
