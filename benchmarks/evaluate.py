@@ -2,23 +2,27 @@
 
     python benchmarks/evaluate.py faces-10 runs/annealed_k30_s0.safetensors --sets cfp mtfl 300w
     python benchmarks/evaluate.py faces-10 --methods             # fits for few labels, on rows of the cfp training split only
-    python benchmarks/evaluate.py --supervised --sets cfp --n all 20 --minutes 20   # from scratch; continues an interrupted run
+    python benchmarks/evaluate.py --supervised --sets cfp --n all 20 --steps 1500   # from scratch; continues an interrupted run
 
 Sets. `cfp`: regressor from its training split, errors on its test split.
-`mtfl`: the AFLW faces of MTFL, regressor from cfp training images cut to the middle until they are as tight: of the shares 1, .95, … .4 of the side
-the one for which the landmarks that the detector finds are as spread out on cfp training images as on the AFLW faces. No point of MTFL is read for that.
+`mtfl`: the AFLW faces of MTFL. They are larger in their frames than the faces of CelebA, so the frame may fill less than the detector's image, with a
+mirrored border: of borders of 0, 5, 10 pixels the one with which the landmarks are as spread out as on CelebA. Regressor from cfp training images cut to
+the middle, with the same border: of the shares 1, .95, … .4 of the side the one for which the landmarks are as spread out as on the AFLW faces. No point
+of MTFL is read for either. Two regressors: from the images as they are, and with a warped copy of each, the paper's augmentation.
 `300w`: HELEN (trainset) and AFW to train, HELEN (testset) to test, 68 points. The margin around the box of points is set, on training images, such that
 the pupils are as far apart, in widths of the crop, as the eyes of the cfp training images; errors once by outer corners, once by pupils.
 Nothing is selected on a test split."""
-import argparse, sys, warnings
+import argparse, hashlib, json, sys, time, warnings
 import numpy as np, torch
+from functools import partial
 from pathlib import Path
 from common import record, ROOT
-from fse_nb.data import cfp, mtfl, w300, decode_images
+from fse_nb.data import ImageCache, celeba, cfp, mtfl, w300, decode_images
 from fse_nb.export import load_detector
 from fse_nb.regress import (EYES, FLIP, error_summary, few_shot, fit_few, fit_regressor, interocular_error, mean_shape_error, mirrored, point_errors,
                             predict_points, procrustes_mean, spline_weights, train_supervised, warped_copies, _draws)
 from fse_nb.train import detect
+from fse_nb.warps import FACES
 
 PAPER = dict(cfp='MAFL (5 points): K=10/30/50 7.95/7.15/6.67; 20/10/5/1 labels, K=30: 8.06/8.49/9.25/10.82', mtfl='AFLW (51 landmarks): 10.53',
              **{'300w':'300-W, full set (68 points): 9.30, fine-tuned 7.97'})
@@ -37,27 +41,35 @@ def middle(s, share, side=128): # a set cut to the middle `share` of its images
     s.crop = np.array([a,a,side-a,side-a], np.float32)
     return s
 
+def shown(s, size, border): # decoded to fill the square but for a mirrored border
+    if not border: return dec(s, size)
+    c = dec(s, size-2*border)
+    a = np.pad(np.asarray(c.images), ((0,0),(border,border),(border,border),(0,0)), mode='symmetric')
+    return ImageCache(a, c.files, c.boxes, c.points*np.float32(c.size/size), c.names, c.split, c.meta)
+
 def spread(model, c): # rms distance of the mean landmarks from their centre, [-1,1]
     m = procrustes_mean(detect(model, c).double())
     return (m-m.mean(0)).square().sum(1).mean().sqrt().item()
 
-def sets(which, model): # name → (train, test, {eyes: (left,right)}, swap, note)
-    size = model.geometry['size'] if model else 100
+def sets(which, model, size=100): # name → (train, test, {eyes: (left,right)}, swap, note)
+    if model: size = model.geometry['size']
     if which=='cfp':
         c = cfp()
         return dec(c.where(split='train'), size),dec(c.where(split='test'), size),dict(eyes=EYES['five']),FLIP['five'],''
     if which=='mtfl':
-        c,test = cfp(split='train'),dec(mtfl(split='test'), size)
-        share,note = .65,'cfp cut to the middle .65 (no detector to match)'
+        c,test,border,share,note = cfp(split='train'),mtfl(split='test'),10,.85,'cfp cut to the middle .85 (no detector to match)'
         if model:
-            want = spread(model, test[np.arange(0, len(test), 6)])
-            some = c[np.arange(0, len(c), 20)]
-            shares = np.arange(1, .39, -.05).round(2)
-            got = [spread(model, dec(middle(some, o), size)) for o in shares]
-            got = got[:int(np.argmax(got))+1] # tighter than at the peak the landmarks leave the face, and the spread falls again
-            share = float(shares[np.argmin(np.abs(np.array(got)-want))])
-            note = f'cfp cut to the middle {share:g} of its side: spread of landmarks {dict(zip(shares.tolist(), np.round(got, 3).tolist()))} against {want:.3f} on the AFLW faces'
-        return dec(middle(c, share), size),test,dict(eyes=EYES['five']),FLIP['five'],note
+            want = spread(model, dec(celeba(split='train')[np.arange(0, 15000, 50)], size))
+            got = {b:spread(model, shown(test[np.arange(0, len(test), 12)], size, b)) for b in (0,5,10)}
+            border = min(got, key=lambda b: abs(got[b]-want))
+            note = f'border of {border} px: spread of landmarks {({b:round(v, 3) for b,v in got.items()})} against {want:.3f} on CelebA; '
+            want,some,got = got[border],c[np.arange(0, len(c), 20)],{}
+            for o in np.arange(1, .39, -.05).round(2).tolist():
+                got[o] = spread(model, shown(middle(some, o), size, border))
+                if got[o]<max(got.values()): break # tighter than at the peak the landmarks leave the face, and the spread falls again
+            share = min(got, key=lambda o: abs(got[o]-want))
+            note += f'cfp cut to the middle {share:g} of its side: {({o:round(v, 3) for o,v in got.items()})} against {want:.3f} on the AFLW faces'
+        return shown(middle(c, share), size, border),shown(test, size, border),dict(eyes=EYES['five']),FLIP['five'],note
     if which=='300w':
         c = cfp(split='train').points
         want = (np.linalg.norm(c[:,0]-c[:,1], axis=1)/128).mean()
@@ -72,35 +84,59 @@ def sets(which, model): # name → (train, test, {eyes: (left,right)}, swap, not
         return dec(s.where(split='train'), size),dec(s.where(split='test'), size),{k:EYES[k] for k in ('outer_corners','pupils')},FLIP['w300'],f'margin {margin:.3f}: pupils {want:.3f} of the side apart, as the eyes of cfp'
     raise ValueError(f"unknown set '{which}'; known: cfp, mtfl, 300w")
 
+def seen(model, label, which, train, test, flipped, swap):
+    "Landmarks on both sets, and on the mirror images of `flipped` training images (NaN elsewhere); kept in runs/"
+    f = ROOT/'runs'/f"seen_{label}_{which}_{hashlib.sha1(b''.join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()[:10]}.npz"
+    if not f.exists(): np.savez(f, x=detect(model, train), xs=detect(model, test), m=mirrored(model, train[flipped], swap)[0])
+    d = {k:torch.from_numpy(v) for k,v in np.load(f).items()}
+    fx,fy = torch.full_like(d['x'], torch.nan),pts(train)[:,swap]*torch.tensor([-1.,1.])
+    fx[flipped] = d['m']
+    return d['x'],d['xs'],(fx,fy)
+
+def fit_warped(model, train, x): # W from the images as they are and a warped copy of each
+    wx,wy = warped_copies(model, train, 1)
+    return fit_regressor(torch.cat([x, wx[:,0]]), torch.cat([pts(train), wy[:,0]]))
+
 def evaluate(name, which, draws, command, out=None):
     model = load_detector(name)
     label = Path(name).stem
     train,test,eyes,swap,note = sets(which, model)
-    (x,y),(xs,ys) = ((detect(model, c),pts(c)) for c in (train,test))
-    flip = mirrored(model, train, swap)
+    y,ys = pts(train),pts(test)
+    x,xs,flip = seen(model, label, which, train, test, np.unique(np.concatenate([i for n in N[:-1] for i in _draws(y, n, draws, 0)])), swap)
+    warped = fit_warped(model, train, x) if which=='mtfl' else None
     for k,e in eyes.items():
         reg = fit_regressor(x, y, names=train.names)
-        err = interocular_error(reg(xs), ys, *e)
-        few = {w:few_shot(None, (x,y), (xs,ys), N, draws, left=e[0], right=e[1], flip=f) for w,f in (('few_shot',None), ('few_shot_flip',flip))}
+        few = dict(few_shot=few_shot(None, (x,y), (xs,ys), N, draws, left=e[0], right=e[1]),
+                   few_shot_flip=few_shot(None, (x,y), (xs,ys), N[:-1], draws, left=e[0], right=e[1], flip=flip),
+                   few_shot_flip_fixed=few_shot(None, (x,y), (xs,ys), N[:-1], draws, left=e[0], right=e[1], flip=flip, fit=partial(fit_few, ridge=7.)))
         nums = dict(kind='evaluation', set=which, eyes=k, model=label, n_landmarks=x.shape[1], train_images=len(train), test_images=len(test), note=note, paper=PAPER[which],
-            error=error_summary(err), mean_shape=error_summary(mean_shape_error(y, ys, left=e[0], right=e[1])),
+            error=error_summary(interocular_error(reg(xs), ys, *e)), **({'error_warped':error_summary(interocular_error(warped(xs), ys, *e))} if warped else {}),
+            mean_shape=error_summary(mean_shape_error(y, ys, left=e[0], right=e[1])),
             per_point=dict(zip(train.names, point_errors(reg(xs), ys, *e).nanmean(0).tolist())), draws=draws,
             **{w:{str(i):dict(mean=r['mean'], sd=r['sd']) for i,r in t.iterrows()} for w,t in few.items()})
-        nums['ratio_to_all'] = {w:{i:v['mean']/nums[w]['all']['mean'] for i,v in nums[w].items()} for w in few}
-        print(label, which, k, {'error':round(100*nums['error']['mean'], 2), **{w:{i:round(100*v['mean'], 2) for i,v in nums[w].items()} for w in few}}, flush=True)
+        nums['ratio_to_all'] = {w:{i:v['mean']/nums['error']['mean'] for i,v in nums[w].items()} for w in few}
+        print(label, which, k, {o:round(100*nums[o]['mean'], 2) for o in ('error','error_warped') if o in nums}, {w:{i:round(100*v['mean'], 2) for i,v in nums[w].items()} for w in few}, flush=True)
         record(out or f"eval_{label}_{which}{'' if k=='eyes' else '_'+k}", command, prefix='', **nums)
 
-def supervised(which, kind, n, minutes, command):
-    train,test,eyes,*_ = sets(which, None)
-    path = ROOT/'results'/f'eval_supervised_{kind}_{which}.json'
-    res = {k:{} for k in eyes}
+def supervised(which, kind, n, steps, size, warps, command):
+    train,test,eyes,*_ = sets(which, None, size)
     for m in n:
-        net = train_supervised(train[_draws(pts(train), m, 1, 0)[0]], kind, minutes=minutes, checkpoint=ROOT/'runs'/f'supervised_{kind}_{which}_{m}.safetensors')
-        p = predict_points(net, test)
-        for k,e in eyes.items(): res[k][str(m)] = round(100*interocular_error(p, pts(test), *e).nanmean().item(), 2)
-        print(which, kind, m, {k:v[str(m)] for k,v in res.items()}, flush=True)
-        for k in eyes:
-            record(f"eval_supervised_{kind}_{which}{'' if k=='eyes' else '_'+k}", command, prefix='', kind='supervised', net=kind, set=which, eyes=k, minutes=minutes, percent=res[k])
+        use,key = train[_draws(pts(train), m, 1, 0)[0]],f"{m}{'' if warps else ' without warps'}" # the first draw of `few_shot`
+        t,c = time.time(),time.process_time()
+        net = train_supervised(use, kind, steps=steps, warps=FACES.g2 if warps else None, checkpoint=ROOT/'runs'/f"supervised_{kind}_{which}_{key.replace(' ', '_')}_{size}_{steps}.safetensors")
+        run = dict(labels=len(use), steps=steps, images_seen=16*steps, seconds=round(time.time()-t, 1), core_seconds=round(time.process_time()-c, 1))
+        p,own = predict_points(net, test),use[:500]
+        q = predict_points(net, own)
+        for k,e in eyes.items():
+            err = error_summary(interocular_error(p, pts(test), *e))
+            name = f"eval_supervised_{kind}_{which}{'' if k=='eyes' else '_'+k}"
+            f = ROOT/'results'/f'{name}.json'
+            runs = json.loads(f.read_text())['numbers'].get('runs', {}) if f.exists() else {}
+            runs[key] = dict(command=command, **run, error=err, train_error=interocular_error(q, pts(own), *e).nanmean().item())
+            runs = {i:runs[i] for i in sorted(runs, key=lambda o: (-1e9 if o[:3]=='all' else -int(o.split()[0]), o))}
+            record(name, command, prefix='', kind='supervised', net=kind, set=which, eyes=k, size=size, crop=net.config['crop'], paper=PAPER[which],
+                   mean_shape=error_summary(mean_shape_error(pts(train), pts(test), left=e[0], right=e[1])), runs=runs)
+            print(kind, which, k, key, {**run, 'error':round(100*err['mean'], 2), 'on its own images':round(100*runs[key]['train_error'], 2)}, flush=True)
 
 # ---- fits for few labels, compared on rows of the cfp training split
 
@@ -137,6 +173,20 @@ def sparse(x, y, u=None, k=3): # affine combinations of the k landmarks that fit
         W[l,use] = a
     return as_regressor(torch.kron(W, torch.eye(2).double()))
 
+def _spectrum(G, t): # eigenvalues of the shapes, and what of the targets each explains, without the mean
+    e,U = torch.linalg.eigh(G)
+    return e[1:].clamp(min=0),(U.T@t)[1:].square().sum(1)
+
+STRENGTHS = 10.**np.arange(-1, 3.01, .25)
+
+def by_evidence(G, t, w, groups, scale): # Gaussian prior on B, its variance and that of the noise common to all points
+    e,c = _spectrum(G, t)
+    return min(scale*STRENGTHS, key=lambda s: t.shape[1]*((e+s).log().sum()+len(e)*(c/(e+s)).sum().log()).item())
+
+def by_gcv(G, t, w, groups, scale): # generalised cross-validation
+    e,c = _spectrum(G, t)
+    return min(scale*STRENGTHS, key=lambda s: ((c/(e+s)**2).sum()/(1/(e+s)).sum()**2).item())
+
 def as_regressor(W):
     r = fit_regressor(torch.eye(2)[None], torch.eye(2)[None])
     r.W = W.float()
@@ -153,6 +203,8 @@ def methods(name, draws, command):
     clean = lambda f: lambda j: f(x[j], y[j], u)
     copies = lambda f: lambda j: (lambda a,b: f(a, b, u))(torch.cat([x[j], wx[j].flatten(0,1)]), torch.cat([y[j], wy[j].flatten(0,1)]))
     ls = lambda ridge: lambda x,y,u: fit_regressor(x, y, ridge)
+    mirror = lambda f: lambda j: f(torch.cat([x[j], flip[0][j]]), torch.cat([y[j], flip[1][j]]), u, groups=np.tile(np.arange(len(j)), 2))
+    strengths = {'fit_few, strength 7 (set on other labelled faces)':7., 'fit_few, strength by evidence':by_evidence, 'fit_few, strength by GCV':by_gcv}
     def whole(f): # without the images that a warp folded
         def g(x, y, u):
             ok = torch.isfinite(y).flatten(1).all(1)
@@ -160,10 +212,9 @@ def methods(name, draws, command):
         return g
     rows = {'least squares, minimum norm':clean(ls(0.)), 'ridge, leave-one-out':clean(ridge_loo), 'affine weights (sum 1, shared by x and y), ridge':clean(shared),
         'sparse: affine weights of three landmarks':clean(sparse), 'affine only':clean(lambda *a: fit_few(*a, ridge=1e9, stiff=1e6)), 'spline only':clean(lambda *a: fit_few(*a, ridge=1e9)),
-        'fit_few (spline + ridge on the shape)':clean(fit_few), 'fit_few, without unlabelled images':clean(lambda x,y,u: fit_few(x, y)),
-        'fit_few, ridge 3':clean(lambda *a: fit_few(*a, ridge=3.)), 'fit_few, ridge 20':clean(lambda *a: fit_few(*a, ridge=20.)),
-        'fit_few, mirror images too':lambda j: fit_few(torch.cat([x[j], flip[0][j]]), torch.cat([y[j], flip[1][j]]), u),
-        'six warped copies, least squares':copies(whole(ls(0.))), 'six warped copies, ridge .01':copies(whole(ls(.01))), 'six warped copies, fit_few':copies(whole(lambda *a: fit_few(*a, ridge=25.)))}
+        'fit_few (spline + ridge on the shape)':clean(fit_few), 'fit_few, without unlabelled images':clean(lambda x,y,u: fit_few(x, y)), **{k:clean(partial(fit_few, ridge=v)) for k,v in strengths.items()},
+        'fit_few, mirror images too':mirror(fit_few), **{k+', mirror images too':mirror(partial(fit_few, ridge=v)) for k,v in strengths.items()},
+        'six warped copies, least squares':copies(whole(ls(0.))), 'six warped copies, ridge .01':copies(whole(ls(.01))), 'six warped copies, fit_few, strength 25':copies(whole(lambda *a: fit_few(*a, ridge=25.)))}
     full = fit_regressor(detect(model, c[np.sort(i[1500:])]) if draws>=20 else u, pts(c[np.sort(i[1500:])]) if draws>=20 else torch.cat([y, pts(more)]))
     every = 100*interocular_error(full(xs), ys).mean().item()
     out = {}
@@ -184,13 +235,15 @@ def main():
     p.add_argument('--supervised', action='store_true', help='train networks from scratch')
     p.add_argument('--kind', default='detector', choices=('detector','small'))
     p.add_argument('--n', nargs='+', default=['all'], help='labels of the supervised networks')
-    p.add_argument('--minutes', type=float, default=20, help='of each supervised network')
+    p.add_argument('--steps', type=int, default=1500, help='of each supervised network, 16 images each')
+    p.add_argument('--no-warps', action='store_true', help='train the supervised networks on the images as they are')
+    p.add_argument('--size', type=int, default=100, help='of the images that the supervised network is trained on')
     a = p.parse_args()
     command = 'python benchmarks/evaluate.py '+' '.join(sys.argv[1:])
     (ROOT/'runs').mkdir(exist_ok=True)
     n = [o if o=='all' else int(o) for o in a.n]
     if a.supervised:
-        for s in a.sets: supervised(s, a.kind, n, a.minutes, command)
+        for s in a.sets: supervised(s, a.kind, n, a.steps, a.size, not a.no_warps, command)
     for m in a.models:
         if a.methods: methods(m, a.draws, command)
         else:

@@ -1,29 +1,29 @@
 """Unsupervised fine-tuning of a face detector on other crops of faces (Tables 3 and 5), and the error before and after
 
-    python benchmarks/finetune.py cfp-tight --detector faces-50 --pairs 8000 --pool 3 --name aflw_k50_1_tight
-    python benchmarks/finetune.py mtfl --detector runs/finetune_aflw_k50_1_tight.safetensors --start faces-50 --pairs 8000 --pool 3 --name aflw_k50_2
-    python benchmarks/finetune.py 300w --detector faces-50 --pairs 6000 --name 300w_k50
+    python benchmarks/finetune.py mtfl --detector faces-50 --pairs 5000 --pool 3 --name aflw_k50
+    python benchmarks/finetune.py 300w --detector faces-50 --pairs 2500 --name 300w_k50
     python benchmarks/finetune.py 300w --detector faces-50 --pairs 0        # the error as it is
+    python benchmarks/finetune.py cfp-tight --detector faces-50 --pairs 8000 --name tight # and from its file on: mtfl --detector runs/finetune_tight.safetensors --start faces-50
 
-Only images are used to fine-tune. `cfp-tight`: the training images of cfp, cut to their middle until the detector's landmarks are as
-spread out as on the AFLW faces (`sets` of evaluate.py, which reads no point of AFLW for that). `mtfl`: the 2,995 AFLW images of MTFL
-themselves, as in the paper without their points. `300w`: the training images. Errors as evaluate.py measures them: `mtfl` and
-`cfp-tight`: a linear map fitted to the five points of the tight cfp training images, tested on the AFLW faces; `300w`: 68 points,
-fitted to the training images, tested on those of HELEN's test set, outer corners of the eyes.
+Only images are used to fine-tune. `mtfl`: the 2,995 AFLW images of MTFL themselves, without their points. `300w`: the training images. `cfp-tight`: the
+training images of cfp as `sets` of evaluate.py cuts them for `mtfl`. Crops are those that evaluate.py chooses by the landmarks of the detector that a chain
+begins with (`--start`), before and after. Errors as evaluate.py measures them, and from its record of that detector where there is one: `mtfl` and
+`cfp-tight`: a linear map fitted to the five points of the cfp training images, tested on the AFLW faces; `300w`: 68 points, fitted to the training images,
+tested on those of HELEN's test set, outer corners of the eyes.
 With `--hold` the maps are tested on 1,000 (300) held-out training images instead, to choose settings. Continues with `--resume`."""
-import argparse, sys, time
+import argparse, json, sys, time
 import numpy as np, torch
 from pathlib import Path
 from fastai.basics import noop
 from common import record, ROOT
-from evaluate import sets
+from evaluate import fit_warped, pts, sets
 from fse_nb.data import landmark_dls
 from fse_nb.export import load_detector, save_detector
 from fse_nb.regress import error_summary, fit_regressor, interocular_error, mean_shape_error
 from fse_nb.train import detect, landmark_learner
 
 def labelled(data, model, hold=False):
-    "Labelled images, test images, eyes, and how the crops were chosen"
+    "Labelled images, test images, eyes, and how the crops were chosen, by the landmarks of `model`"
     tr,te,eyes,_,note = sets('300w' if data=='300w' else 'mtfl', model)
     if hold:
         i,k = np.random.default_rng(0).permutation(len(tr)),300 if data=='300w' else 1000
@@ -31,11 +31,21 @@ def labelled(data, model, hold=False):
     return tr,te,next(iter(eyes.values())),note
 
 def errors(model, train, test, eyes, note=''):
-    "Per cent of the inter-ocular distance: regressed (mean, its 95% interval, median, share above 10%, area), and the mean shape"
-    y,t = (torch.from_numpy(s.points) for s in (train,test))
-    e = interocular_error(fit_regressor(detect(model, train), y)(detect(model, test)), t, *eyes)
-    d = {k:round(100*v, 2) for k,v in error_summary(e).items() if k!='n'}
-    return dict(percent=d.pop('mean'), **d, note=note, mean_shape_percent=round(100*mean_shape_error(y, t, left=eyes[0], right=eyes[1]).nanmean().item(), 2))
+    "Per cent of the inter-ocular distance: regressed (mean, its 95% interval, median, share above 10%, area), and the mean shape; `warped`: the same with warped copies"
+    y,t,x,xs = pts(train),pts(test),detect(model, train),detect(model, test)
+    def nums(reg):
+        d = {k:round(100*v, 2) for k,v in error_summary(interocular_error(reg(xs), t, *eyes)).items() if k!='n'}
+        return dict(percent=d.pop('mean'), **d)
+    return dict(nums(fit_regressor(x, y)), warped=nums(fit_warped(model, train, x)) if y.shape[1]==5 else None, note=note,
+                mean_shape_percent=round(100*mean_shape_error(y, t, left=eyes[0], right=eyes[1]).nanmean().item(), 2))
+
+def evaluated(start, data):
+    "The error of the detector that a chain began with, as evaluate.py has recorded it on these crops; None if it has not"
+    f = ROOT/'results'/f"eval_{start}_{'300w_outer_corners' if data=='300w' else 'mtfl'}.json"
+    if not f.exists(): return None
+    d = json.loads(f.read_text())['numbers']
+    nums = lambda e: {{'mean':'percent'}.get(k, k):round(100*v, 2) for k,v in e.items() if k!='n'}
+    return dict(nums(d['error']), warped=nums(d['error_warped']) if 'error_warped' in d else None, note=d['note'], mean_shape_percent=round(100*d['mean_shape']['mean'], 2))
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -56,9 +66,10 @@ def main():
     a = p.parse_args()
     name = f"finetune_{a.name or f'{Path(a.detector).stem}_{a.data}'+('' if a.pairs else '_before')}"
     model = load_detector(a.detector)
-    one = labelled(a.data, model, a.hold)
+    one = labelled(a.data, load_detector(a.start or a.detector), a.hold) # the crops of the whole chain
     own = one[1] if a.data=='mtfl' and not a.hold else one[0]
-    nums = dict(data=a.data, detector=a.detector, start=a.start or a.detector, held_out_of_training=a.hold, images=len(own), labelled=len(one[0]), test=len(one[1]), before=errors(model, *one))
+    nums = dict(data=a.data, detector=a.detector, start=a.start or a.detector, held_out_of_training=a.hold, images=len(own), labelled=len(one[0]), test=len(one[1]),
+        before=(not a.hold and evaluated(a.start or a.detector, a.data)) or errors(model, *one))
     print('before', nums['before'], flush=True)
     if a.pairs:
         dls = landmark_dls(own, own[:200], bs=a.bs, val_bs=50, seed=a.seed, epoch_size=a.pairs//a.n_epoch//a.bs*a.bs, with_points=False)
@@ -71,7 +82,7 @@ def main():
         nums |= dict(config=learn.run_config, pairs=a.n_epoch*dls.train.epoch_size, seconds=round(time.time()-t, 1), core_seconds=round(time.process_time()-c, 1),
                      curve=[dict(zip(names, map(float, v))) for v in learn.recorder.values])
         model = learn.model.eval()
-        nums['after'] = errors(model, *labelled(a.data, model, a.hold))
+        nums['after'] = errors(model, *one)
         print('after', nums['after'], nums['curve'][-1], flush=True)
         save_detector(model, ROOT/'runs'/f'{name}.safetensors', dict(data=f'{a.data}, unsupervised', start=a.start or a.detector, record=name, config=learn.run_config))
     if not a.hold: record(name, 'python benchmarks/finetune.py '+' '.join(sys.argv[1:]), prefix='', **nums)

@@ -7,7 +7,7 @@ Docs: https://fse-nb.github.io/fse_nb/regress.html.md"""
 # %% auto #0
 __all__ = ['EYES', 'FLIP', 'LinearRegressor', 'fit_regressor', 'point_errors', 'interocular_error', 'error_summary',
            'cumulative_error', 'mean_shape_error', 'warped_copies', 'fit_regressor_warped', 'procrustes_mean',
-           'spline_weights', 'fit_few', 'mirrored', 'few_shot', 'Rotations', 'equivariance_error',
+           'spline_weights', 'left_out', 'fit_few', 'mirrored', 'few_shot', 'Rotations', 'equivariance_error',
            'forward_backward_error', 'SupervisedNet', 'point_loss', 'train_supervised', 'predict_points',
            'supervised_baseline']
 
@@ -136,6 +136,7 @@ def error_summary(
     return dict(mean=float(e.mean()), low=float(low), high=float(high), median=float(np.median(e)), failure=float((e>limit).mean()),
                 auc=float(np.maximum(0, 1-e/limit).mean()), n=len(e))
 
+# %% ../nbs/06_regress.ipynb #4be10c77
 def cumulative_error(
     err, # (N,) errors as fractions; NaN are left out
     limit:float=.1, # last error of the curve
@@ -252,12 +253,35 @@ def _trust(r, ru): # shapes (N,D), unlabelled (M,D) → weights (N,): 1, and les
     d,du = (((o-mu)@C*(o-mu)).sum(1).clamp(min=0).sqrt() for o in (r,ru))
     return (du.quantile(.9)/d.clamp(min=1e-9)).clamp(max=1)**2
 
+def left_out(
+    G:Tensor, # (n,n) Gram matrix of the weighted, centred shapes
+    t:Tensor, # (n,2L) what is to be explained, weighted and centred too
+    w:Tensor, # (n,) roots of the weights, which add up to 1: the direction that centring took out
+    groups, # (n,) number of the labelled image that a row comes from: its rows are left out together
+    strengths # of the ridge
+)->Tensor: # for each strength: mean distance of a left-out point
+    "Leave-one-image-out error of a ridge, in closed form"
+    (e,U),g = torch.linalg.eigh(G),torch.as_tensor(groups)
+    parts,out = [(g==k).nonzero().flatten() for k in g.unique()],[]
+    for s in strengths:
+        A = (U/(e.clamp(min=0)+s)) @ U.T - torch.outer(w, w)/s
+        E = A@t
+        out.append(torch.stack([torch.linalg.solve(A[i][:,i], E[i]).unflatten(1, (-1,2)).norm(dim=-1).mean() for i in parts]).mean())
+    return torch.stack(out)
+
+def _strength(G, t, w, groups, scale): # the stiffest of the best
+    if len(np.unique(groups))<2: return torch.inf
+    s = scale*10.**np.arange(3, -1.01, -.25)
+    e = left_out(G, t, w, groups, s)
+    return s[int((e <= e.min()*(1+1e-6)).nonzero()[0])]
+
 def fit_few(
     landmarks:Tensor, # (N,K,2) of the labelled images, in [-1,1]; one image will do
     points:Tensor, # (N,L,2) their points
     unlabelled:Tensor|None=None, # (M,K,2) landmarks of any images of the kind: mean shape and its variation; default: `landmarks`
-    ridge:float=7., # strength of the penalty on the correction, in units of the largest variance of the shape
+    ridge=None, # strength of the penalty on the correction, in units of the largest variance of the shape; default: by leaving out each labelled image in turn; or a function like `_strength`
     stiff:float=.3, # of the spline
+    groups=None, # (N,) number of the labelled image that a row comes from, where mirror images or warped copies are among them
     names=None, sources=None
 )->LinearRegressor:
     "W for few labels: points carried along by a spline from the mean landmarks, corrected by a ridge on what a similarity leaves over"
@@ -265,6 +289,7 @@ def fit_few(
     if not ok.any(): raise ValueError('no image has all its points annotated')
     x,y = landmarks[ok].double().cpu(),points[ok].double().cpu()
     u = x if unlabelled is None else unlabelled.double().cpu()
+    groups = np.arange(len(x)) if groups is None else np.asarray(groups)[ok.cpu().numpy()]
     n,L,m,I = len(x),y.shape[1],procrustes_mean(u),torch.eye(2).double()
     Q = torch.eye(2*len(m)).to(u)-_similarity_part(m)
     r,ru = x.flatten(1)@Q.T,u.flatten(1)@Q.T
@@ -281,8 +306,11 @@ def fit_few(
     if n>1 and scale>1e-12:
         t,s = y.flatten(1)-x.flatten(1)@W.T,(n*v).sqrt()
         r,t = s*(r-(v*r).sum(0)),s*(t-(v*t).sum(0))
-        B = (r.T @ torch.linalg.solve(r@r.T+ridge*scale*torch.eye(n).to(r), t)).T @ Q
-        p,W = carry(p)
+        G = r@r.T
+        strength = (ridge or _strength)(G, t, v[:,0].sqrt(), groups, scale) if ridge is None or callable(ridge) else ridge*scale
+        if np.isfinite(strength):
+            B = (r.T @ torch.linalg.solve(G+strength*torch.eye(n).to(G), t)).T @ Q
+            p,W = carry(p)
     return LinearRegressor((W+B).float(), None, names, sources)
 
 # %% ../nbs/06_regress.ipynb #6c4c418f
@@ -314,13 +342,14 @@ def _draws(points, n, draws, seed): # numbers of labelled images
     if not 1<=n<=len(i): raise ValueError(f'n is {n}, but {len(i)} training images have all their points')
     return [np.random.default_rng([seed,n,d]).choice(i, n, replace=False) for d in range(draws)]
 
+# %% ../nbs/06_regress.ipynb #6d90b2f1
 def few_shot(
     model, # a detector; or None: then `train` and `test` are pairs (landmarks, points)
     train, test, # each `ImageCache` or `LandmarkSet` with points
     n=(1,5,10,20,'all'), # labelled images
     draws:int=20, # random choices of n images
     seed:int=0,
-    fit=fit_few, # called with landmarks, points, and the landmarks of all training images
+    fit=fit_few, # called with landmarks, points, and the landmarks of all training images; with mirror images also `groups`
     left=0, right=1, names=None, # eyes, as in `interocular_error`
     per_draw:bool=False, # a row for each draw instead of each n
     flip=None # use mirror images too: a key of `FLIP`, a list of partners, or landmarks and points that `mirrored` made of `train`
@@ -335,7 +364,8 @@ def few_shot(
     for k in n:
         for d,i in enumerate(_draws(y, k, draws, seed)):
             a,b = (x[i],y[i]) if flip is None else (torch.cat([o[i],f[i]]) for o,f in zip((x,y), flip))
-            reg = fit_regressor(a, b) if k=='all' else fit(a, b, x)
+            kw = {} if flip is None else dict(groups=np.tile(np.arange(len(i)), 2))
+            reg = fit_regressor(a, b) if k=='all' else fit(a, b, x, **kw)
             rows.append(dict(n=k, draw=d, error=interocular_error(reg(xs), ys, left, right, names).nanmean().item()))
     t = pd.DataFrame(rows)
     if per_draw: return t
@@ -350,6 +380,7 @@ class Rotations:
         r = self.degrees*(2*torch.rand(B, generator=generator)-1)
         return ThinPlateWarp.similarity(r if device is None else r.to(device), n_ctrl=2)
 
+# %% ../nbs/06_regress.ipynb #e5172c3d
 @torch.no_grad()
 def equivariance_error(
     model:LandmarkDetector, # with `.geometry`
@@ -419,6 +450,15 @@ def point_loss(pred, target):
     t = torch.where(ok[...,None], t, pred.detach()) # before the difference: a NaN behind a mask still has a gradient
     return (pred-t).square().sum()/ok.sum().clamp(min=1)
 
+# %% ../nbs/06_regress.ipynb #0c5d9f38
+def _step_time(net, dls, n=3): # seconds of a training step; the network stays as it was
+    net = deepcopy(net)
+    for i,(x,y) in enumerate(dls.train):
+        if i==1: t = time.perf_counter()
+        point_loss(net(x), y).backward()
+        if i==n: return (time.perf_counter()-t)/n*1.1
+    return 1.
+
 def train_supervised(
     train, # `ImageCache` or `LandmarkSet` with points: all the labels there are
     kind:str='detector', # or 'small'
@@ -443,7 +483,10 @@ def train_supervised(
     net.head.bias.data.copy_(m)
     net = net.to(memory_format=torch.channels_last)
     if minutes: steps = max(per, int(60*minutes/_step_time(net, dls)))
-    learn = LandmarkLearner(dls, net, point_loss, opt_func=partial(Adam, decouple_wd=True), lr=lr, cbs=[StopOnNaN()])
+    fc = [l.weight for l in net.modules() if isinstance(l, nn.Linear)]
+    split = lambda net: [[p for p in net.parameters() if all(p is not w for w in fc)], *([w] for w in fc)]
+    lrs = [lr, *(lr*64/w.shape[1] for w in fc)]
+    learn = LandmarkLearner(dls, net, point_loss, opt_func=partial(Adam, decouple_wd=True), lr=lrs, splitter=split, cbs=[StopOnNaN()])
     learn.run_config = dict(net.config, bs=bs, lr=lr, seed=seed, n_images=len(c))
     cbs = []
     if checkpoint:
@@ -451,22 +494,15 @@ def train_supervised(
             steps = load_tensors(checkpoint)[1]['n_epoch']*per
             cbs.append(Resume(checkpoint))
         cbs.append(Checkpoint(checkpoint))
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(max(1, round(steps/per)), lr, cbs=cbs)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(max(1, round(steps/per)), lrs, cbs=cbs)
     return net.eval()
 
+# %% ../nbs/06_regress.ipynb #7f3b61d0
 @torch.no_grad()
 def predict_points(net:SupervisedNet, images, bs:int=64)->Tensor: # (N,L,2) in [-1,1] of the image
     "Points of an `ImageCache` or `LandmarkSet` by a supervised network"
     net.eval()
     return torch.cat([net(x) for x in _batches(_decoded(net, images), bs)])
-
-def _step_time(net, dls, n=3): # seconds of a training step; the network stays as it was
-    net = deepcopy(net)
-    for i,(x,y) in enumerate(dls.train):
-        if i==1: t = time.perf_counter()
-        point_loss(net(x), y).backward()
-        if i==n: return (time.perf_counter()-t)/n*1.1
-    return 1.
 
 # %% ../nbs/06_regress.ipynb #e7015fd5
 def supervised_baseline(
