@@ -113,7 +113,7 @@ def visit(ctx, url, base, bad, name):
         try: seen['bytes'] += r.sizes()['responseBodySize']
         except Exception: pass
     page.on('requestfinished', done)
-    page.goto(url, wait_until='networkidle')
+    page.goto(url, wait_until='load'); page.wait_for_load_state('networkidle') # on a long page the network may rest while the browser still reads
     try: page.wait_for_function("[...document.querySelectorAll('.fse-widget[data-widget]')].every(e => e.matches('.fse-mounted, .fse-failed'))", timeout=20000)
     except Exception: bad.append(f'{name}: a widget neither mounts nor fails in 20 s')
     return page,seen
