@@ -76,10 +76,13 @@ def main():
         learn = landmark_learner(dls, model.config['n_landmarks'], model=model.train(), seed=a.seed, lr=a.lr, grow=None, gamma=a.gamma, var_weight=a.var_weight, pool=a.pool)
         learn.remove_cb(learn.progress)
         learn.logger = noop
+        f = ROOT/'results'/f'{name}.json'
+        done = json.loads(f.read_text())['numbers'] if a.resume and f.exists() else {}
         t,c = time.time(),time.process_time()
         learn.fit_recipe(a.n_epoch, checkpoint=ROOT/'runs'/f'{name}.checkpoint.safetensors', resume=a.resume)
-        names = list(learn.recorder.metric_names[1:-1])
-        nums |= dict(config=learn.run_config, pairs=a.n_epoch*dls.train.epoch_size, seconds=round(time.time()-t, 1), core_seconds=round(time.process_time()-c, 1),
+        names,spent = list(learn.recorder.metric_names[1:-1]),dict(seconds=round(time.time()-t+(done.get('seconds') or 0), 1), core_seconds=round(time.process_time()-c+(done.get('core_seconds') or 0), 1))
+        if spent['seconds']<5: spent = {} # resumed at its end: the time of the training is not known
+        nums |= dict(config=learn.run_config, pairs=a.n_epoch*dls.train.epoch_size, **spent,
                      curve=[dict(zip(names, map(float, v))) for v in learn.recorder.values])
         model = learn.model.eval()
         nums['after'] = errors(model, *one)
