@@ -3,13 +3,18 @@
     python benchmarks/parsing.py                    # everything that results/parsing_*.json does not hold yet
     python benchmarks/parsing.py --minutes 4        # … and stop after the run that is on then; call again to go on
     python benchmarks/parsing.py --seeds 1 --n 5    # a part of it
+    python benchmarks/parsing.py --probe            # without training: a linear classifier of the features, in closed form
 
 The last layer of the detector is replaced by a classifier of 6 classes at every pixel of the map, whose scores are enlarged to the
 image. `scratch`: all layers from random weights; `frozen`: the detector's weights, first three layers fixed; `tuned`: the detector's
 weights, all layers trained; `random`: random weights, first three layers fixed, the control of `frozen`. Trained on the first n
 images of a permutation of the 20, `--draws` random draws (mirrored at random, shifted) an epoch whatever n is; pixel accuracy and mean IoU of the 50
 test images after 5, 15 and all epochs. `best` is the best epoch *on the test images*, as in the paper's table: an optimistic number.
-Settings were chosen with `--hold`: 14 of the 20 training images to train, 6 to judge."""
+Settings were chosen with `--hold`: 14 of the 20 training images to train, 6 to judge.
+
+`--probe` asks the features themselves: ridge regression (of fixed strength, on standardised features) from the layer's channels at a
+pixel of the map to the six classes, after 3 and after 5 convolutions, for the detector, for random weights whose batch norm has seen
+the training images, and for the colours of the pixel. To results/parsing_probe_DETECTOR.json."""
 import argparse, json, sys, time
 import numpy as np, torch, torch.nn.functional as F
 from torch import nn
@@ -93,6 +98,41 @@ def run(variant, n, seed, data, a):
             curve.append(dict(epoch=e+1, train_loss=round(loss.item(), 4), accuracy=round(acc, 2), iou=[round(o, 2) for o in iou], miou=round(float(np.nanmean(iou)), 2)))
     return dict(variant=variant, n=n, seed=seed, seconds=round(time.time()-t, 1), core_seconds=round(time.process_time()-c, 1), curve=curve)
 
+@torch.no_grad()
+def probe(detector, data, ns, seeds, K, ridge=1e-3):
+    "Accuracy and IoU of a linear classifier in closed form, rows by features, n and seed"
+    (x,y),(tx,ty) = data
+    src,rows = load_detector(detector),[]
+    def one(f, name, n, seed):
+        i = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:n]
+        A,B = (torch.cat([f(b) for b in o.split(10)]) for o in (x[i],tx))
+        A = A.movedim(1, -1).flatten(0,2)
+        lab = y[i][:,::y.shape[1]//B.shape[2],::y.shape[2]//B.shape[3]].flatten()
+        A,lab = A[lab<K],lab[lab<K]
+        m,s = A.mean(0),A.std(0)+1e-6
+        A = torch.cat([(A-m)/s, torch.ones(len(A), 1)], 1).double()
+        W = torch.linalg.solve(A.T@A+ridge*len(A)*torch.eye(A.shape[1]), A.T@F.one_hot(lab, K).double()).float()
+        net = lambda b: torch.einsum('bchw,ck->bkhw', (f(b)-m[:,None,None])/s[:,None,None], W[:-1])+W[-1][:,None,None]
+        acc,iou = test(Eval(net), tx, ty, K)
+        rows.append(dict(features=name, n=n, seed=seed, accuracy=round(acc, 2), iou=[round(o, 2) for o in iou], miou=round(float(np.nanmean(iou)), 2)))
+        print(rows[-1], flush=True)
+    class Eval:
+        def __init__(self, f): self.f = f
+        def eval(self): pass
+        def __call__(self, b): return self.f(b)
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        rand = LandmarkDetector(**src.config)
+        for m in rand.modules():
+            if isinstance(m, nn.BatchNorm2d): m.momentum = None # the mean over the images
+        rand.train()(x)
+        rand.eval()
+        for n in ns:
+            one(lambda b: F.avg_pool2d(b, 2), 'colours', n, seed)
+            for m,name in ((rand,'random'),(src,'detector')):
+                for depth,k in ((3,4),(5,6)): one(m.layers[:k], f'{name}, {depth} convolutions', n, seed)
+    return rows
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--detector', default='faces-10')
@@ -107,6 +147,7 @@ def main():
     p.add_argument('--every', action='store_true', help='test after every epoch, not only 5, 15 and the last')
     p.add_argument('--minutes', type=float, default=1e9)
     p.add_argument('--hold', action='store_true', help='judge on 6 of the 20 training images; nothing is recorded')
+    p.add_argument('--probe', action='store_true', help='the features in closed form, instead of training')
     p.add_argument('--name', default=None)
     a = p.parse_args()
     name = a.name or f'parsing_{a.detector}'
@@ -119,6 +160,10 @@ def main():
         runs = old['runs']
     tr,te = images('train', a.size),images('test', a.size)
     if a.hold: tr,te = [o[:14] for o in tr],[o[14:] for o in tr]
+    if a.probe:
+        record(a.name or f'parsing_probe_{a.detector}', 'python benchmarks/parsing.py '+' '.join(sys.argv[1:]), prefix='', detector=a.detector, size=a.size, classes=PARSING['fasseg'], test_images=len(te[0]),
+               rows=probe(a.detector, (tr,te), a.n, a.seeds, len(PARSING['fasseg'])))
+        return
     t = time.time()
     for seed in range(a.seeds):
         for n in a.n:
