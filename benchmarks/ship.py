@@ -17,7 +17,7 @@ from fse_nb.train import detect
 
 #: use and limits of a category
 ABOUT = dict(
-    face=dict(use='Landmarks of one upright, roughly centred face, the eyes about a quarter of the width apart, as a first step before a few annotated points are regressed. Research only, as the data set. Not meant to identify, to judge or to watch people.',
+    face=dict(use='Landmarks of one upright, roughly centred face, the eyes about a fifth of the width apart, as a first step before a few annotated points are regressed. Research only, as the data set. Not meant to identify, to judge or to watch people.',
               limits='Fails on faces that are much smaller in the frame than that; profiles and faces upside down were hardly in training. Learnt from photographs of celebrities, who do not stand for people at large; errors by group were not measured.'),
     cat=dict(use='Landmarks of one upright cat head seen from the front, cut as those in training: the eyes 40 to 50% of the width apart, their middle at half the width and two fifths of the height. Research only, as the data set.',
              limits='Fails where the head is smaller in the frame, as with both ears in it. Other animals and whole cats were not in training.'),

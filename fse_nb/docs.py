@@ -6,7 +6,7 @@ Docs: https://fse-nb.github.io/fse_nb/site.html.md"""
 
 # %% auto #0
 __all__ = ['RES', 'notebook_links', 'number_equations', 'link_equations', 'equation_homes', 'folded', 'SitePage', 'defined',
-           'methods', 'results', 'table', 'about']
+           'methods', 'results', 'table', 'about', 'plot_turns', 'warp_rows']
 
 # %% ../nbs/40_site.ipynb #8df37c07
 import json, re
@@ -147,3 +147,22 @@ def about(r):
     core,clock = (d.get(k, last.get(k)) for k in ('core_seconds','seconds'))
     return dict(K=c.get('n_landmarks'), images=c.get('n_images'), pairs=last.get('pairs', d.get('pairs')), seed=c.get('seed'),
                 minutes=round(core/60/m['cores'] if core and not m['gpu'] else clock/60, 1) if clock else None, machine=m['gpu'] or f"{m['cores']} cores", commit=r['commit'][:7])
+
+# %% ../nbs/40_site.ipynb #40a0b002
+def plot_turns(records, labels, ax=None):
+    "Error of each record over the angle, and what standing still would cost"
+    import matplotlib.pyplot as plt
+    ax = ax or plt.subplots(figsize=(4.6,2.7))[1]
+    for i,(l,r) in enumerate(zip(labels, records)):
+        t = {int(k):v for k,v in r['numbers']['rotations'].items()}
+        ax.plot(t.keys(), [v['px'] for v in t.values()], '-o', c=f'C{i}', ms=3, label=l)
+        ax.plot(t.keys(), [v['still'] for v in t.values()], ':', c=f'C{i}')
+    ax.set(xlabel='rotation, degrees (dotted: standing still)', ylabel='error, px', ylim=(0,None))
+    ax.legend(fontsize=8)
+    return ax
+
+def warp_rows(records, labels):
+    "Table of errors under held-out warps; a landmark does not follow if it pays more than half of what standing still costs"
+    return [dict(category=l, K=d['n_landmarks'], images=d['images'], **{'error, px':d['warps']['px'], 'standing still, px':d['warps']['still'], 'best landmark':min(d['warps']['per_landmark']),
+                 'worst landmark':max(d['warps']['per_landmark']), 'not following':sum(a>b/2 for a,b in zip(d['warps']['per_landmark'], d['warps_still_per_landmark'])), 'nearest neighbour, px':d['nearest'], 'at ±50°, px':(d['rotations']['-50']['px']+d['rotations']['50']['px'])/2})
+            for l,d in ((l,r['numbers']) for l,r in zip(labels, records))]
