@@ -186,9 +186,11 @@ def _detect(files, model, csv, draw, bs):
     found = L(from_folder(f).files if Path(f).is_dir() else [Path(f)] for f in files).concat()
     if missing := [str(f) for f in found if not f.exists()]: raise FileNotFoundError(f"there is no {missing[0]}" + (f' (and {len(missing)-1} more)' if len(missing)>1 else ''))
     res = detect(m, found, bs, with_confidence=m.confidence is not None)
-    landmark_table(res).to_csv(csv, index=False)
+    t = landmark_table(res)
+    t.to_csv(csv, index=False)
     if draw: draw_landmarks(res, draw)
     print(f"{len(res)} images, {len(res.names)} landmarks each: {csv}" + (f', drawn in {draw}' if draw else '') + (' (no confidence: this detector is not calibrated)' if res.meta is None else ''))
+    if res.meta is not None and len(t): print(f'mean confidence {t.confidence.mean():.2f}, lowest {t.confidence.min():.2f} in {t.image[t.confidence.idxmin()]}')
 
 def landmark_table(res:LandmarkSet)->pd.DataFrame:
     "What `detect` found in files, one row each: image, then x, y and confidence by landmark, then the mean confidence"

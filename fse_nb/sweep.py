@@ -179,8 +179,8 @@ def plot_sweep(df:pd.DataFrame, measures=('error','equivariance'), baseline:str|
 
 # %% ../nbs/11_sweep.ipynb #6a73af78
 def effects(df:pd.DataFrame, baseline:str, measure:str='error')->pd.DataFrame: # by size
-    "Difference of each variant's mean from the baseline's, and the same in units of the pooled standard deviation of single runs"
+    "Difference of each variant's mean from the baseline's, and the same in units of the two variants' pooled standard deviation of single runs"
     g = df.groupby('variant', sort=False)[measure]
-    sd = (g.var()*(g.count()-1)).sum()/(g.count()-1).clip(lower=0).sum()
-    d = (g.mean()-g.mean()[baseline]).drop(baseline)
-    return pd.DataFrame(dict(difference=d, effect=d/sd**.5)).sort_values('difference', key=abs, ascending=False)
+    m,v,n = g.mean(),g.var(),g.count()-1
+    sd = ((v*n+v[baseline]*n[baseline])/(n+n[baseline]))**.5
+    return pd.DataFrame(dict(difference=m-m[baseline], effect=(m-m[baseline])/sd)).drop(baseline).sort_values('difference', key=abs, ascending=False)
