@@ -57,7 +57,7 @@ def sets(which, model, size=100): # name → (train, test, {eyes: (left,right)},
         c = cfp()
         return dec(c.where(split='train'), size),dec(c.where(split='test'), size),dict(eyes=EYES['five']),FLIP['five'],''
     if which=='mtfl':
-        c,test,border,share,note = cfp(split='train'),mtfl(split='test'),10,.85,'cfp cut to the middle .85 (no detector to match)'
+        c,test,border,share,note = cfp(split='train'),mtfl(split='test', origin=.5+.5*80/150),10,.85,'cfp cut to the middle .85 (no detector to match)'
         if model:
             want = spread(model, dec(celeba(split='train')[np.arange(0, 15000, 50)], size))
             got = {b:spread(model, shown(test[np.arange(0, len(test), 12)], size, b)) for b in (0,5,10)}

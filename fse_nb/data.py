@@ -982,14 +982,16 @@ def mafl(root=None, split=None, strict=False, **kw) -> LandmarkSet:
     return s if split is None else s.where(split=split)
 
 # %% ../nbs/04b_formats.ipynb #d3e5bbf2
-def mtfl(root=None, split=None, strict=False, **kw) -> LandmarkSet:
+def mtfl(root=None, split=None, strict=False,
+         origin:float=1., # coordinate of the centre of the first pixel; the lists of the release count from 1
+         **kw) -> LandmarkSet:
     "MTFL: five points, splits 'train' (training.txt) and 'test' (testing.txt: AFLW)"
     root = data_root('mtfl', root); files,pts,rows,bad,sp,attr = [],[],[],[],[],[]
     for k,name in dict(train='training.txt', test='testing.txt').items():
         if not (root/name).exists(): continue
         f,a,r,b = parse_rows(read_text(root/name).splitlines(), root/name, (10,14))
         files += [f'{root}/'+o.replace('\\','/').lstrip('/') for o in f]; rows += [f'{name}:{i}' for i in r]; bad += b; sp += [k]*len(f)
-        pts.append(a[:,:10].reshape(len(f),2,5).transpose(0,2,1)); attr.append(a[:,10:] if a.shape[1]==14 else np.full((len(f),4), np.nan))
+        pts.append(a[:,:10].reshape(len(f),2,5).transpose(0,2,1)-origin); attr.append(a[:,10:] if a.shape[1]==14 else np.full((len(f),4), np.nan))
     if not pts: raise FileNotFoundError(f'{root} holds no list (training.txt or testing.txt).')
     attr = pd.DataFrame(np.concatenate(attr), columns=['gender','smile','glasses','pose'])
     s = checked(files, np.concatenate(pts), five_points, rows, root, bad, blanks=False, split=sp, meta=None if attr.isna().all(axis=None) else attr, name='mtfl', strict=strict, **kw)

@@ -270,7 +270,7 @@ class Checkpoint(Callback):
             tensors |= {f'opt.{i}.{k}':v for k,v in st.items() if isinstance(v, Tensor)}
             scalars.append({k:v for k,v in st.items() if not isinstance(v, Tensor)})
         r = self.recorder
-        meta = dict(kind='checkpoint', epoch=epoch, iter=it, train_iter=self.train_iter, n_epoch=self.n_epoch, pct_train=self.pct_train,
+        meta = dict(kind='checkpoint', epoch=epoch, iter=it, train_iter=self.train_iter, n_epoch=self.n_epoch, n_batch=len(self.dls.train), pct_train=self.pct_train,
             hypers=[dict(h) for h in opt['hypers']], opt=scalars, rng=np_state, run=getattr(self.learn, 'run_config', {}),
             recorder=dict(lrs=[float(o) for o in r.lrs], iters=r.iters, losses=[float(o) for o in r.losses], values=[list(v) for v in r.values],
                           smooth=[float(r.smooth_loss.val), r.smooth_loss.count]),
@@ -290,6 +290,7 @@ class Resume(Callback):
         old,new = m['run'],self.learn.run_config
         diff = [f'{k} is {new.get(k)!r}, but {old.get(k)!r} in the checkpoint' for k in sorted(set(old)|set(new)) if json.dumps(old.get(k))!=json.dumps(new.get(k))]
         if m['n_epoch']!=self.n_epoch: diff.append(f"{self.n_epoch} epochs, but {m['n_epoch']} in the checkpoint")
+        if m.get('n_batch', n := len(self.dls.train))!=n: diff.append(f"epochs of {n} batches, but of {m['n_batch']} in the checkpoint")
         if diff: raise ValueError(f"{self.path} belongs to another run: {'; '.join(diff)}")
         get_model(self.model).load_state_dict({k[6:]:v for k,v in t.items() if k.startswith('model.')})
         state = [dict(s) for s in m['opt']]
