@@ -2,6 +2,7 @@
 
     python benchmarks/evaluate.py faces-10 runs/annealed_k30_s0.safetensors --sets cfp mtfl 300w
     python benchmarks/evaluate.py faces-10 --methods             # fits for few labels, on rows of the cfp training split only
+    python benchmarks/evaluate.py faces-10 faces-30 faces-50 --halves # what the map from cfp costs on AFLW
     python benchmarks/evaluate.py --supervised --sets cfp --n all 20 --steps 1500   # from scratch; continues an interrupted run
 
 Sets. `cfp`: regressor from its training split, errors on its test split.
@@ -118,6 +119,20 @@ def evaluate(name, which, draws, command, out=None):
         print(label, which, k, {o:round(100*nums[o]['mean'], 2) for o in ('error','error_warped') if o in nums}, {w:{i:round(100*v['mean'], 2) for i,v in nums[w].items()} for w in few}, flush=True)
         record(out or f"eval_{label}_{which}{'' if k=='eyes' else '_'+k}", command, prefix='', **nums)
 
+def halves(names, command):
+    "What landmarks know of the AFLW faces: a map fitted on one half of them and tested on the other, beside the map from cfp"
+    rows = {}
+    for name in names:
+        model = load_detector(name)
+        train,test,eyes,*_ = sets('mtfl', model)
+        e,ys,xs = eyes['eyes'],pts(test),detect(model, test)
+        from_cfp,own,h = fit_regressor(detect(model, train), pts(train))(xs),torch.empty_like(ys),torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
+        for fit,at in (h,h[::-1]): own[at] = fit_regressor(xs[fit], ys[fit])(xs[at])
+        rows[Path(name).stem] = {k:dict(percent=100*interocular_error(p, ys, *e).mean().item(), per_point=dict(zip(train.names, (100*point_errors(p, ys, *e).nanmean(0)).tolist())),
+            offset_px=((p-ys).mean((0,1))*test.size/2).tolist()) for k,p in (('from_cfp',from_cfp),('own_halves',own))}
+        print(name, rows[Path(name).stem], flush=True)
+    record('eval_aflw_halves', command, prefix='', kind='halves', images=len(ys), detectors=rows)
+
 def supervised(which, kind, n, steps, size, warps, command):
     train,test,eyes,*_ = sets(which, None, size)
     for m in n:
@@ -232,6 +247,7 @@ def main():
     p.add_argument('--out', help='name of the result instead of eval_<model>_<set>')
     p.add_argument('--draws', type=int, default=20)
     p.add_argument('--methods', action='store_true', help='compare fits for few labels, on the training split of cfp')
+    p.add_argument('--halves', action='store_true', help='fit on one half of the AFLW faces, test on the other')
     p.add_argument('--supervised', action='store_true', help='train networks from scratch')
     p.add_argument('--kind', default='detector', choices=('detector','small'))
     p.add_argument('--n', nargs='+', default=['all'], help='labels of the supervised networks')
@@ -244,6 +260,7 @@ def main():
     n = [o if o=='all' else int(o) for o in a.n]
     if a.supervised:
         for s in a.sets: supervised(s, a.kind, n, a.steps, a.size, not a.no_warps, command)
+    if a.halves: return halves(a.models, command)
     for m in a.models:
         if a.methods: methods(m, a.draws, command)
         else:

@@ -21,7 +21,7 @@ ABOUT = dict(
               limits='Fails on faces that are much smaller in the frame than that; profiles and faces upside down were hardly in training. Learnt from photographs of celebrities, who do not stand for people at large; errors by group were not measured.'),
     cat=dict(use='Landmarks of one upright cat head seen from the front, cut as those in training: the eyes 40 to 50% of the width apart, their middle at half the width and two fifths of the height. Research only, as the data set.',
              limits='Fails where the head is smaller in the frame, as with both ears in it. Other animals and whole cats were not in training.'),
-    shoe=dict(use='Landmarks of one shoe on a white ground, seen from the side as in a shop. Research only, as the data set.', limits='Learnt from 825 product photographs; shoes that are worn, or on another ground, were not in training.'),
+    shoe=dict(use='Landmarks of one shoe on a white ground, seen from the side as in a shop. Research only, as the data set.', limits='Learnt from 740 product photographs: landmarks follow turns up to about 30 degrees and are lost beyond; shoes that are worn, or on another ground, were not in training.'),
     digit=dict(use='Landmarks of one handwritten digit, white on black, of the class it was trained for.', limits='Other digits give other points without warning.'))
 #: data set of a run: what it is called, the licence of the data, geometry
 DATA = dict(
@@ -69,8 +69,12 @@ def main():
     model = load_detector(a.file)
     key = a.data or (model.run.get('data') if model.run.get('data') in ('celeba','cats','shoes') or str(model.run.get('data','')).startswith('mnist') else None) or dict(face='celeba', cat='cats', shoe='shoes', digit='mnist3')[a.category]
     what,licence,geometry = DATA[key.rstrip('0123456789')]
+    found = recorded(model.run, a.record)
+    if a.category!='face' and found.get('trunk'): # all chains begin there
+        what_from,licence = '; the lower five layers start from faces-10, learnt from CelebA without its labels',f'the images: {licence}; CelebA (through faces-10): non-commercial research only, may not be redistributed'
+    else: what_from = ''
     run = {k:v for k,v in model.run.items() if k in ('config','pairs','equivariance_px','cfp_test_percent','command','commit','machine','record')}
-    model.run = run | recorded(model.run, a.record) | dict(name=a.name, category=a.category, data=what + (f', {c["n_images"]:,} images' if (c := model.run.get('config')) else '') + (f', class {key[-1]}' if key[-1].isdigit() else ''),
+    model.run = run | found | dict(name=a.name, category=a.category, data=what + (f', {c["n_images"]:,} images' if (c := model.run.get('config')) else '') + (f', class {key[-1]}' if key[-1].isdigit() else '') + what_from,
         licence=a.licence or licence, use=a.use or ABOUT[a.category]['use'], limits=a.limits or ABOUT[a.category]['limits'])
     tmp = save_detector(model, a.out/f'.{a.name}.safetensors', half=True)
     try: small = load_detector(tmp) # what users will have
