@@ -9,7 +9,7 @@ Sets. `cfp`: regressor from its training split, errors on its test split.
 `mtfl`: the AFLW faces of MTFL. They are larger in their frames than the faces of CelebA, so the frame may fill less than the detector's image, with a
 mirrored border: of borders of 0, 5, 10 pixels the one with which the landmarks are as spread out as on CelebA. Regressor from cfp training images cut to
 the middle, with the same border: of the shares 1, .95, … .4 of the side the one for which the landmarks are as spread out as on the AFLW faces. No point
-of MTFL is read for either. Two regressors: from the images as they are, and with a warped copy of each, the paper's augmentation.
+of MTFL is read for either. (The copy here was scaled from 150 pixels to 80, its lists with it: hence `origin`.) Two regressors: from the images as they are, and with a warped copy of each, the paper's augmentation.
 `300w`: HELEN (trainset) and AFW to train, HELEN (testset) to test, 68 points. The margin around the box of points is set, on training images, such that
 the pupils are as far apart, in widths of the crop, as the eyes of the cfp training images; errors once by outer corners, once by pupils.
 Nothing is selected on a test split."""
@@ -94,6 +94,9 @@ def seen(model, label, which, train, test, flipped, swap):
     fx[flipped] = d['m']
     return d['x'],d['xs'],(fx,fy)
 
+def flipped(y, draws): # training images whose mirror images `few_shot` will ask for
+    return np.unique(np.concatenate([i for n in N[:-1] for i in _draws(y, n, draws, 0)]))
+
 def fit_warped(model, train, x): # W from the images as they are and a warped copy of each
     wx,wy = warped_copies(model, train, 1)
     return fit_regressor(torch.cat([x, wx[:,0]]), torch.cat([pts(train), wy[:,0]]))
@@ -103,7 +106,7 @@ def evaluate(name, which, draws, command, out=None):
     label = Path(name).stem
     train,test,eyes,swap,note = sets(which, model)
     y,ys = pts(train),pts(test)
-    x,xs,flip = seen(model, label, which, train, test, np.unique(np.concatenate([i for n in N[:-1] for i in _draws(y, n, draws, 0)])), swap)
+    x,xs,flip = seen(model, label, which, train, test, flipped(y, draws), swap)
     warped = fit_warped(model, train, x) if which=='mtfl' else None
     for k,e in eyes.items():
         reg = fit_regressor(x, y, names=train.names)
@@ -119,14 +122,15 @@ def evaluate(name, which, draws, command, out=None):
         print(label, which, k, {o:round(100*nums[o]['mean'], 2) for o in ('error','error_warped') if o in nums}, {w:{i:round(100*v['mean'], 2) for i,v in nums[w].items()} for w in few}, flush=True)
         record(out or f"eval_{label}_{which}{'' if k=='eyes' else '_'+k}", command, prefix='', **nums)
 
-def halves(names, command):
+def halves(names, draws, command):
     "What landmarks know of the AFLW faces: a map fitted on one half of them and tested on the other, beside the map from cfp"
     rows = {}
     for name in names:
         model = load_detector(name)
-        train,test,eyes,*_ = sets('mtfl', model)
-        e,ys,xs = eyes['eyes'],pts(test),detect(model, test)
-        from_cfp,own,h = fit_regressor(detect(model, train), pts(train))(xs),torch.empty_like(ys),torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
+        train,test,eyes,swap,_ = sets('mtfl', model)
+        e,y,ys = eyes['eyes'],pts(train),pts(test)
+        x,xs,_ = seen(model, Path(name).stem, 'mtfl', train, test, flipped(y, draws), swap)
+        from_cfp,own,h = fit_regressor(x, y)(xs),torch.empty_like(ys),torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
         for fit,at in (h,h[::-1]): own[at] = fit_regressor(xs[fit], ys[fit])(xs[at])
         rows[Path(name).stem] = {k:dict(percent=100*interocular_error(p, ys, *e).mean().item(), per_point=dict(zip(train.names, (100*point_errors(p, ys, *e).nanmean(0)).tolist())),
             offset_px=((p-ys).mean((0,1))*test.size/2).tolist()) for k,p in (('from_cfp',from_cfp),('own_halves',own))}
@@ -260,7 +264,7 @@ def main():
     n = [o if o=='all' else int(o) for o in a.n]
     if a.supervised:
         for s in a.sets: supervised(s, a.kind, n, a.steps, a.size, not a.no_warps, command)
-    if a.halves: return halves(a.models, command)
+    if a.halves: return halves(a.models, a.draws, command)
     for m in a.models:
         if a.methods: methods(m, a.draws, command)
         else:

@@ -101,7 +101,6 @@ def always_mean(data, seed:int=0, size:int=40)->dict:
 #: error of the mean shape on the held-out rows of `face_data`, %; results/sweep_always_mean.json
 MEAN_SHAPE = 18.17
 
-
 # %% ../nbs/11_sweep.ipynb #7de14bfc
 def _plain(v): # as JSON will give it back
     if isinstance(v, dict): return {k:_plain(o) for k,o in v.items()}
@@ -181,6 +180,6 @@ def plot_sweep(df:pd.DataFrame, measures=('error','equivariance'), baseline:str|
 def effects(df:pd.DataFrame, baseline:str, measure:str='error')->pd.DataFrame: # by size
     "Difference of each variant's mean from the baseline's, and the same in units of the two variants' pooled standard deviation of single runs"
     g = df.groupby('variant', sort=False)[measure]
-    m,v,n = g.mean(),g.var(),g.count()-1
+    m,v,n = g.mean(),g.var().fillna(0),g.count()-1 # one seed has no deviation of its own, the baseline's serves
     sd = ((v*n+v[baseline]*n[baseline])/(n+n[baseline]))**.5
     return pd.DataFrame(dict(difference=m-m[baseline], effect=(m-m[baseline])/sd)).drop(baseline).sort_values('difference', key=abs, ascending=False)
