@@ -21,9 +21,9 @@ from common import record, ROOT
 from fse_nb.data import ImageCache, celeba, cfp, mtfl, w300, decode_images
 from fse_nb.export import load_detector
 from fse_nb.regress import (EYES, FLIP, error_summary, few_shot, fit_few, fit_regressor, interocular_error, mean_shape_error, mirrored, point_errors,
-                            predict_points, procrustes_mean, spline_weights, train_supervised, warped_copies, _draws)
+                            predict_points, procrustes_mean, spline_weights, train_supervised, warped_copies, warped_pairs, _draws)
 from fse_nb.train import detect
-from fse_nb.warps import FACES
+from fse_nb.warps import FACES, ThinPlateWarp
 
 PAPER = dict(cfp='MAFL (5 points): K=10/30/50 7.95/7.15/6.67; 20/10/5/1 labels, K=30: 8.06/8.49/9.25/10.82', mtfl='AFLW (51 landmarks): 10.53',
              **{'300w':'300-W, full set (68 points): 9.30, fine-tuned 7.97'})
@@ -86,13 +86,15 @@ def sets(which, model, size=100): # name → (train, test, {eyes: (left,right)},
     raise ValueError(f"unknown set '{which}'; known: cfp, mtfl, 300w")
 
 def seen(model, label, which, train, test, flipped, swap):
-    "Landmarks on both sets, and on the mirror images of `flipped` training images (NaN elsewhere); kept in runs/"
+    "Landmarks on both sets, on the mirror images of `flipped` training images (NaN elsewhere), and warped pairs of a thousand training images; kept in runs/"
     f = ROOT/'runs'/f"seen_{label}_{which}_{hashlib.sha1(b''.join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()[:10]}.npz"
-    if not f.exists(): np.savez(f, x=detect(model, train), xs=detect(model, test), m=mirrored(model, train[flipped], swap)[0])
+    if not f.exists():
+        u,v,g = warped_pairs(model, train, 1000)
+        np.savez(f, x=detect(model, train), xs=detect(model, test), m=mirrored(model, train[flipped], swap)[0], u=u, v=v, coef=g.coef, ctrl=g.ctrl)
     d = {k:torch.from_numpy(v) for k,v in np.load(f).items()}
     fx,fy = torch.full_like(d['x'], torch.nan),pts(train)[:,swap]*torch.tensor([-1.,1.])
     fx[flipped] = d['m']
-    return d['x'],d['xs'],(fx,fy)
+    return d['x'],d['xs'],(fx,fy),(d['u'],d['v'],ThinPlateWarp(d['coef'], d['ctrl']))
 
 def flipped(y, draws): # training images whose mirror images `few_shot` will ask for
     return np.unique(np.concatenate([i for n in N[:-1] for i in _draws(y, n, draws, 0)]))
@@ -106,13 +108,14 @@ def evaluate(name, which, draws, command, out=None):
     label = Path(name).stem
     train,test,eyes,swap,note = sets(which, model)
     y,ys = pts(train),pts(test)
-    x,xs,flip = seen(model, label, which, train, test, flipped(y, draws), swap)
+    x,xs,flip,pairs = seen(model, label, which, train, test, flipped(y, draws), swap)
     warped = fit_warped(model, train, x) if which=='mtfl' else None
     for k,e in eyes.items():
         reg = fit_regressor(x, y, names=train.names)
         few = dict(few_shot=few_shot(None, (x,y), (xs,ys), N, draws, left=e[0], right=e[1]),
                    few_shot_flip=few_shot(None, (x,y), (xs,ys), N[:-1], draws, left=e[0], right=e[1], flip=flip),
-                   few_shot_flip_fixed=few_shot(None, (x,y), (xs,ys), N[:-1], draws, left=e[0], right=e[1], flip=flip, fit=partial(fit_few, ridge=7.)))
+                   few_shot_flip_fixed=few_shot(None, (x,y), (xs,ys), N[:-1], draws, left=e[0], right=e[1], flip=flip, fit=partial(fit_few, ridge=7.)),
+                   few_shot_follow=few_shot(None, (x,y), (xs,ys), N[:-1], draws, left=e[0], right=e[1], flip=flip, fit=partial(fit_few, pairs=pairs)))
         nums = dict(kind='evaluation', set=which, eyes=k, model=label, n_landmarks=x.shape[1], train_images=len(train), test_images=len(test), note=note, paper=PAPER[which],
             error=error_summary(interocular_error(reg(xs), ys, *e)), **({'error_warped':error_summary(interocular_error(warped(xs), ys, *e))} if warped else {}),
             mean_shape=error_summary(mean_shape_error(y, ys, left=e[0], right=e[1])),
@@ -129,7 +132,7 @@ def halves(names, draws, command):
         model = load_detector(name)
         train,test,eyes,swap,_ = sets('mtfl', model)
         e,y,ys = eyes['eyes'],pts(train),pts(test)
-        x,xs,_ = seen(model, Path(name).stem, 'mtfl', train, test, flipped(y, draws), swap)
+        x,xs,*_ = seen(model, Path(name).stem, 'mtfl', train, test, flipped(y, draws), swap)
         from_cfp,own,h = fit_regressor(x, y)(xs),torch.empty_like(ys),torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
         for fit,at in (h,h[::-1]): own[at] = fit_regressor(xs[fit], ys[fit])(xs[at])
         rows[Path(name).stem] = {k:dict(percent=100*interocular_error(p, ys, *e).mean().item(), per_point=dict(zip(train.names, (100*point_errors(p, ys, *e).nanmean(0)).tolist())),
@@ -223,6 +226,7 @@ def methods(name, draws, command):
     copies = lambda f: lambda j: (lambda a,b: f(a, b, u))(torch.cat([x[j], wx[j].flatten(0,1)]), torch.cat([y[j], wy[j].flatten(0,1)]))
     ls = lambda ridge: lambda x,y,u: fit_regressor(x, y, ridge)
     mirror = lambda f: lambda j: f(torch.cat([x[j], flip[0][j]]), torch.cat([y[j], flip[1][j]]), u, groups=np.tile(np.arange(len(j)), 2))
+    pairs = warped_pairs(model, c[np.sort(np.concatenate([i[1500:1700],i[1800:2600]]))], 1000)
     strengths = {'fit_few, strength 7 (set on other labelled faces)':7., 'fit_few, strength by evidence':by_evidence, 'fit_few, strength by GCV':by_gcv}
     def whole(f): # without the images that a warp folded
         def g(x, y, u):
@@ -233,6 +237,7 @@ def methods(name, draws, command):
         'sparse: affine weights of three landmarks':clean(sparse), 'affine only':clean(lambda *a: fit_few(*a, ridge=1e9, stiff=1e6)), 'spline only':clean(lambda *a: fit_few(*a, ridge=1e9)),
         'fit_few (spline + ridge on the shape)':clean(fit_few), 'fit_few, without unlabelled images':clean(lambda x,y,u: fit_few(x, y)), **{k:clean(partial(fit_few, ridge=v)) for k,v in strengths.items()},
         'fit_few, mirror images too':mirror(fit_few), **{k+', mirror images too':mirror(partial(fit_few, ridge=v)) for k,v in strengths.items()},
+        'fit_few, mirror images, points made to follow':mirror(partial(fit_few, pairs=pairs)),
         'six warped copies, least squares':copies(whole(ls(0.))), 'six warped copies, ridge .01':copies(whole(ls(.01))), 'six warped copies, fit_few, strength 25':copies(whole(lambda *a: fit_few(*a, ridge=25.)))}
     full = fit_regressor(detect(model, c[np.sort(i[1500:])]) if draws>=20 else u, pts(c[np.sort(i[1500:])]) if draws>=20 else torch.cat([y, pts(more)]))
     every = 100*interocular_error(full(xs), ys).mean().item()

@@ -58,6 +58,7 @@ def main():
     p.add_argument('--lr', type=float, default=1e-3)
     p.add_argument('--bs', type=int, default=16)
     p.add_argument('--n-epoch', type=int, default=4)
+    p.add_argument('--grow', action='store_true', help='half resolution first, as in training: more pairs for the same time')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--start', help='the detector that the whole chain began with, for the record')
     p.add_argument('--hold', action='store_true')
@@ -73,7 +74,7 @@ def main():
     print('before', nums['before'], flush=True)
     if a.pairs:
         dls = landmark_dls(own, own[:200], bs=a.bs, val_bs=50, seed=a.seed, epoch_size=a.pairs//a.n_epoch//a.bs*a.bs, with_points=False)
-        learn = landmark_learner(dls, model.config['n_landmarks'], model=model.train(), seed=a.seed, lr=a.lr, grow=None, gamma=a.gamma, var_weight=a.var_weight, pool=a.pool)
+        learn = landmark_learner(dls, model.config['n_landmarks'], model=model.train(), seed=a.seed, lr=a.lr, gamma=a.gamma, var_weight=a.var_weight, pool=a.pool, **({} if a.grow else dict(grow=None)))
         learn.remove_cb(learn.progress)
         learn.logger = noop
         f = ROOT/'results'/f'{name}.json'

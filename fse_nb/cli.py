@@ -217,7 +217,7 @@ def draw_landmarks(res:LandmarkSet, folder):
 
 # %% ../nbs/10_cli.ipynb #7acf3894
 from matplotlib.figure import Figure
-from .regress import LinearRegressor, error_summary, fit_few, point_errors
+from .regress import LinearRegressor, error_summary, fit_few, point_errors, warped_pairs
 from .plot import plot_cumulative, plot_regression
 
 # %% ../nbs/10_cli.ipynb #fc03968a
@@ -284,10 +284,12 @@ def relative_errors(pred, true, size, width=None)->torch.Tensor: # (N,L) as frac
     return (pred-true).norm(dim=-1)/torch.where(s.isfinite()&(s>0), s, torch.nan)[:,None]
 
 # %% ../nbs/10_cli.ipynb #9df476e0
-def fit_points(x, y, names, how='auto', ridge=1e-3, bias=False, unlabelled=None)->LinearRegressor: # (N,K,2), (N,L,2) with NaN
+def _is_few(how, n, k, bias): return how=='few' or (how=='auto' and n<4*k and not bias)
+
+def fit_points(x, y, names, how='auto', ridge=1e-3, bias=False, unlabelled=None, pairs=None)->LinearRegressor: # (N,K,2), (N,L,2) with NaN
     "The regressor that suits the number of labels; `how` is auto, few or ridge"
     if how not in ('auto','few','ridge'): raise ValueError(f"--fit is '{how}': use auto, few or ridge")
-    if how=='few' or (how=='auto' and len(x)<4*x.shape[1] and not bias): return fit_few(x, y, unlabelled, names=names)
+    if _is_few(how, len(x), x.shape[1], bias): return fit_few(x, y, unlabelled, names=names, pairs=pairs)
     if not y.isnan().any(): return fit_regressor(x, y, ridge, bias, names)
     fits = []
     for l,n in enumerate(names):
@@ -309,7 +311,7 @@ def fse_regress(
     test:str=None, # annotated images to test on (default: the set's own test split, or a fifth of --train)
     n:int=None, # fit on this many images of --train only
     draws:int=20, # with --n: random choices of them, for mean and standard deviation; what is written is of the first
-    fit:str='auto', # how: few (spline and prior, for few labels), ridge (least squares), auto (few below 4K images)
+    fit:str='auto', # how: few (spline, prior and warps, for few labels), ridge (least squares), auto (few below 4K images)
     regressor:str=None, # apply this regressor.safetensors instead of fitting one
     images:str=None, # folder of images to apply the regressor to
     root:str=None, # folder of the images that the annotation names (default: where the annotation is)
@@ -361,7 +363,8 @@ def _fits(m, tr, n, draws, fit, ridge, bias, seed, bs):
     if n and n>len(c): raise ValueError(f'--n is {n}, but there are {len(c)} images to fit on')
     if few and n>len(whole): raise ValueError(f'--n is {n}, but {len(whole)} images to fit on have all their points')
     picks = [np.random.default_rng([seed,n,d]).choice(whole, n, replace=False) for d in range(draws)] if few else [np.arange(len(c))] # as in `few_shot`
-    return [fit_points(x[i], y[i], tr.names, fit, ridge, bias, x) for i in picks],len(picks[0]),y.nanmean(0),len(c.problems)
+    pairs = warped_pairs(m, c, bs=bs) if len(picks[0])>2 and _is_few(fit, len(picks[0]), k, bias) else None # no labels: of all images
+    return [fit_points(x[i], y[i], tr.names, fit, ridge, bias, x, pairs) for i in picks],len(picks[0]),y.nanmean(0),len(c.problems)
 
 def _to_predict(reg, names, test, images, root):
     "The images that a saved regressor is applied to"

@@ -7,9 +7,9 @@ Docs: https://fse-nb.github.io/fse_nb/regress.html.md"""
 # %% auto #0
 __all__ = ['EYES', 'FLIP', 'LinearRegressor', 'fit_regressor', 'point_errors', 'interocular_error', 'error_summary',
            'cumulative_error', 'mean_shape_error', 'warped_copies', 'fit_regressor_warped', 'procrustes_mean',
-           'spline_weights', 'left_out', 'fit_few', 'mirrored', 'few_shot', 'Rotations', 'equivariance_error',
-           'forward_backward_error', 'SupervisedNet', 'point_loss', 'train_supervised', 'predict_points',
-           'supervised_baseline']
+           'spline_weights', 'left_out', 'fit_few', 'mirrored', 'warped_pairs', 'equivariant', 'few_shot', 'Rotations',
+           'equivariance_error', 'forward_backward_error', 'SupervisedNet', 'point_loss', 'train_supervised',
+           'predict_points', 'supervised_baseline']
 
 # %% ../nbs/06_regress.ipynb #0a28ffd0
 import time
@@ -26,7 +26,7 @@ from fastai.optimizer import Adam
 import fastai.callback.schedule # fit_one_cycle
 
 from .coords import center_crop, crop_extent
-from .warps import FACES, ThinPlateWarp, WarpSampler, WarpPair, tps_basis
+from .warps import FACES, ThinPlateWarp, WarpSampler, WarpPair, tps_basis, warp_image
 from .model import LandmarkDetector, conv_layer
 from .data import ImageCache, LandmarkSet, as_set, decode_images, landmark_dls, warp_with_points, w300_norms
 from .train import Checkpoint, LandmarkLearner, Resume, StopOnNaN, WarpPairs, detect, load_tensors, pair_stats, save_tensors
@@ -282,7 +282,8 @@ def fit_few(
     ridge=None, # strength of the penalty on the correction, in units of the largest variance of the shape; default: by leaving out each labelled image in turn; or a function like `_strength`
     stiff:float=.3, # of the spline
     groups=None, # (N,) number of the labelled image that a row comes from, where mirror images or warped copies are among them
-    names=None, sources=None
+    names=None, sources=None,
+    pairs=None # what `warped_pairs` made of unlabelled images: from three labelled images on, the points are made to follow their warps, see `equivariant`
 )->LinearRegressor:
     "W for few labels: points carried along by a spline from the mean landmarks, corrected by a ridge on what a similarity leaves over"
     ok = torch.isfinite(points).flatten(1).all(1)
@@ -311,7 +312,8 @@ def fit_few(
         if np.isfinite(strength):
             B = (r.T @ torch.linalg.solve(G+strength*torch.eye(n).to(G), t)).T @ Q
             p,W = carry(p)
-    return LinearRegressor((W+B).float(), None, names, sources)
+    reg,n = LinearRegressor((W+B).float(), None, names, sources),len(np.unique(groups))
+    return reg if pairs is None or n<3 else equivariant(reg, x, y, pairs, weight=min(1., 5/n), trust=v[:,0])
 
 # %% ../nbs/06_regress.ipynb #6c4c418f
 #: number of each point's partner in the mirror image
@@ -328,6 +330,56 @@ def mirrored(
     c = _decoded(model, images)
     y = torch.from_numpy(np.asarray(c.points))[:,swap]*torch.tensor([-1.,1.])
     return torch.cat([detect(model, x) for x in _batches(c, bs, flip=True)]),y
+
+# %% ../nbs/06_regress.ipynb #dca4b90a
+def warped_pairs(
+    model:nn.Module, # a detector with `.geometry`
+    images, # `ImageCache` or `LandmarkSet`; points are not needed
+    n:int=300, # pairs; of fewer images each is warped several times
+    warps:WarpSampler=FACES.g2, seed:int=0, bs:int=64
+): # landmarks (n,K,2) of images x, landmarks (n,K,2) of x', the n warps g with x'(u) = x(g(u))
+    "Landmarks of images and of a random warp of each"
+    c,gen,out = _decoded(model, images),torch.Generator().manual_seed(seed),[]
+    if not len(c): raise ValueError('there are no images to warp')
+    c = c[np.sort(np.resize(np.random.default_rng(seed).permutation(len(c)), n))]
+    for x in _batches(c, bs):
+        g = warps(len(x), gen)
+        out.append((detect(model, x), detect(model, warp_image(x, g.grid(*x.shape[-2:]), 'reflection')), g.coef))
+    x,y,coef = map(torch.cat, zip(*out))
+    return x,y,ThinPlateWarp(coef, g.ctrl)
+
+def equivariant(
+    reg:LinearRegressor, # W_0
+    landmarks:Tensor, points:Tensor, # (N,K,2), (N,L,2), labelled
+    pairs, # from `warped_pairs`
+    weight:float=.5, # λ
+    ridge:float=2., # ε, in units of the mean variance of a landmark coordinate
+    trust:Tensor|None=None, # (N,) weights of the labelled images, adding up to 1; default: all the same
+    steps:int=2
+)->LinearRegressor: # with a bias
+    "W that also makes the predicted points follow warps of unlabelled images"
+    x,u,v = (o.double().cpu().flatten(1) for o in (landmarks, *pairs[:2]))
+    y,g,I = points.double().cpu(),pairs[2].to(torch.float64).to('cpu'),torch.eye(2).double()
+    mu = u.mean(0)
+    X,U,V = (torch.cat([o-mu, o.new_ones(len(o), 1)], 1) for o in (x,u,v)) # the last column is the bias
+    b = 0. if reg.b is None else reg.b.double()
+    W = torch.cat([reg.W.double(), (reg.W.double()@mu+b)[:,None]], 1).unflatten(0, (-1,2)) # (L,2,2K+1)
+    E = ridge*(u-mu).square().mean()*torch.kron(I, torch.diag(torch.cat([torch.ones_like(mu), mu.new_zeros(1)])))
+    XT = X.T*(1/len(X) if trust is None else trust.double())
+    A,out = torch.kron(I, XT@X)+E,[]
+    for w,t in zip(W, y.unbind(1)):
+        a = (XT@t).T.flatten()+E@w.flatten()
+        for _ in range(steps):
+            q = (V@w.T)[:,None]
+            p,J = g(q)[:,0],g.jacobian(q)[:,0]
+            R = (J[...,None]*V[:,None,None] - I[...,None]*U[:,None,None]).flatten(2) # residual R w + r
+            r = p-(J@q[:,0,:,None])[...,0]
+            s = 1/(1+10*(p-U@w.T).norm(dim=1)) # a residual of 0.1, five pixels of a hundred, counts half
+            s = weight*s/s.sum()
+            w = torch.linalg.solve(A+torch.einsum('m,mic,mid->cd', s, R, R), a-torch.einsum('m,mic,mi->c', s, R, r)).view_as(w)
+        out.append(w)
+    W = torch.stack(out).flatten(0, 1)
+    return LinearRegressor(W[:,:-1].float(), (W[:,-1]-W[:,:-1]@mu).float(), reg.names, reg.sources)
 
 # %% ../nbs/06_regress.ipynb #a64ce85b
 def _landmarks_points(model, s):
