@@ -9,8 +9,10 @@ Where the rest goes on a CPU with AVX2 (scratch runs, one thread, core seconds):
 about 52 GFLOP/s where forward and data gradients of the same layers reach 86 to 95 and the matmul 86; batch norm and ReLU
 take 3% of the step over the 256 channels. Tried: those gradients as k² matmuls over shifted maps, or in the blocked layout
 (a fifth faster or slower, layer by layer, and nothing for the dilated layout); `torch.compile` (ratio 0.73 against 0.76,
-after 156 s of compiling); transparent huge pages (nothing). results/bench_model_xeon.json is an earlier run on an Intel
-Xeon whose matmul rate is twice that of this CPU, where the ratio was 0.66 (paper) and 0.695 (dilated).
+after 156 s of compiling); transparent huge pages (nothing). Where the
+matmul is faster, the convolutions do not keep up: on an idle Intel Xeon with AVX-512 (results/bench_model.json) the ratio is
+0.62 (paper) and 0.66 (dilated), on a busy AMD EPYC without (results/bench_model_amd.json) 0.79 and 0.98. On the Xeon batch
+norm and ReLU, which are bound by memory, are about a tenth of the step; nothing in eager PyTorch does them in fewer passes.
 
     python benchmarks/model.py"""
 import argparse, os, statistics, time, torch

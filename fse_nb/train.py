@@ -162,7 +162,7 @@ class Recipe:
     gamma_at:int|None=10 # the K that `gamma` is meant for: K landmarks get gamma·gamma_at/K; None: gamma for every K
     var_weight:float|tuple=(.02,.1) # weight of the variance part of the alignment loss (6)
     ramp:tuple=(.4,.9) # share of the run over which `gamma` and `var_weight` move
-    pool:int=5 # pooling of the diversity loss, on the map of the full-size crop
+    pool:int|None=None # pooling of the diversity loss, on the map of the full-size crop; None: 5 cells, and 3 from 25 landmarks on
     align:str='maps' # alignment on maps (6), or on 'points' (5)
     div:str='max' # diversity by the upper envelope (8), or by 'overlap' (7)
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
@@ -181,7 +181,7 @@ class Recipe:
 
 RECIPES = dict(
     annealed=Recipe(),
-    paper=Recipe(layout='paper', last='bnrelu', gamma=500., gamma_at=None, var_weight=1., unit='px', grow=None, lr=1e-4, wd=5e-4, decouple_wd=False, schedule='plateau'))
+    paper=Recipe(layout='paper', last='bnrelu', gamma=500., gamma_at=None, var_weight=1., pool=5, unit='px', grow=None, lr=1e-4, wd=5e-4, decouple_wd=False, schedule='plateau'))
 
 def get_recipe(recipe='annealed', **changes):
     "A `Recipe` by name or itself, with fields changed"
@@ -478,6 +478,7 @@ def landmark_learner(
 )->LandmarkLearner:
     "A fastai `Learner` that trains a landmark detector by equivariance to random warps (Sec. 3, Eq. 9)"
     r = get_recipe(recipe, **changes)
+    if r.pool is None: r = replace(r, pool=5 if n_landmarks<25 else 3) # many need room
     size = first(dls.train)[0].shape[-1]
     g = getattr(getattr(dls.train, 'dataset', None), 'geometry', None) # of `decode_for`
     crop = crop or (g.crop if g else 2*round(.4*size))
