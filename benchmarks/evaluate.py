@@ -87,7 +87,7 @@ def sets(which, model, size=100): # name → (train, test, {eyes: (left,right)},
 
 def seen(model, label, which, train, test, flipped, swap):
     "Landmarks on both sets, on the mirror images of `flipped` training images (NaN elsewhere), and warped pairs of a thousand training images; kept in runs/"
-    f = ROOT/'runs'/f"seen_{label}_{which}_{hashlib.sha1(b''.join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()[:10]}.npz"
+    f = ROOT/'runs'/f"landmarks_{label}_{which}_{hashlib.sha1(b''.join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()[:10]}.npz"
     if not f.exists():
         u,v,g = warped_pairs(model, train, 1000)
         np.savez(f, x=detect(model, train), xs=detect(model, test), m=mirrored(model, train[flipped], swap)[0], u=u, v=v, coef=g.coef, ctrl=g.ctrl)

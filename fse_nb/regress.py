@@ -366,13 +366,13 @@ def equivariant(
     W = torch.cat([reg.W.double(), (reg.W.double()@mu+b)[:,None]], 1).unflatten(0, (-1,2)) # (L,2,2K+1)
     E = ridge*(u-mu).square().mean()*torch.kron(I, torch.diag(torch.cat([torch.ones_like(mu), mu.new_zeros(1)])))
     XT = X.T*(1/len(X) if trust is None else trust.double())
-    A,out = torch.kron(I, XT@X)+E,[]
+    A,IU,out = torch.kron(I, XT@X)+E,I[...,None]*U[:,None,None],[]
     for w,t in zip(W, y.unbind(1)):
         a = (XT@t).T.flatten()+E@w.flatten()
         for _ in range(steps):
             q = (V@w.T)[:,None]
-            p,J = g(q)[:,0],g.jacobian(q)[:,0]
-            R = (J[...,None]*V[:,None,None] - I[...,None]*U[:,None,None]).flatten(2) # residual R w + r
+            p,J = (o[:,0] for o in g._value_jacobian(q))
+            R = (J[...,None]*V[:,None,None] - IU).flatten(2) # residual R w + r
             r = p-(J@q[:,0,:,None])[...,0]
             s = 1/(1+10*(p-U@w.T).norm(dim=1)) # a residual of 0.1, five pixels of a hundred, counts half
             s = weight*s/s.sum()
