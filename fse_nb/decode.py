@@ -430,7 +430,7 @@ def _as_cache(s, geometry, data, log, warn_small=True):
 
 # %% ../nbs/04c_decode.ipynb #4d07be52
 @patch
-def resize(self:LandmarkSet, size=128, **kwargs): # pixels; kwargs for `decode_images`
+def as_squares(self:LandmarkSet, size=128, **kwargs): # pixels; kwargs for `decode_images`
     "The set in memory, each image a square of `size` pixels (cut as `crop` and `fit` say), points in its pixels"
     c = decode_images(self, size, **kwargs)
     S = c.size
