@@ -14,200 +14,361 @@ from fastcore.basics import patch
 from .sets import LandmarkSet
 
 # %% ../nbs/04b_toy.ipynb #960ed65c
-_t = np.linspace(0, 2*np.pi, 36, endpoint=False)
-_circle = np.stack([np.cos(_t), np.sin(_t)], 1)
-_u = np.linspace(-1, 1, 15)
-_skins = np.array([[255,224,196],[246,205,170],[234,183,146],[214,158,118],[186,128,90],[150,98,66],[112,70,48],[86,54,40]], float)
-_hairs = np.array([[30,24,24],[62,40,28],[104,66,38],[150,98,52],[206,160,90],[232,204,140],[168,70,34],[150,150,156],[214,214,218],[64,52,96],[196,92,120]], float)
-_irises = np.array([[72,46,30],[98,66,38],[60,100,70],[70,116,158],[110,130,140],[120,100,50]], float)
-_paints = np.array([[238,108,77],[244,162,97],[233,196,106],[138,177,125],[42,157,143],[69,123,157],[38,70,83],[129,102,160],[222,150,170],[240,234,220],[188,200,210],[90,90,96]], float)
-_styles = dict(short=.2, side=.18, long=.18, bob=.12, bald=.08, curly=.12, bun=.07, cap=.05)
+_angles = np.linspace(0, 2*np.pi, 36, endpoint=False)
+_circle = np.stack([np.cos(_angles), np.sin(_angles)], 1)
+_across = np.linspace(-1, 1, 15) # from the left end of a curve to its right end
 
 def _ellipse(cx, cy, rx, ry, n=36, turn=0.):
-    c,s = np.cos(turn),np.sin(turn)
-    return ((_circle if n==36 else _circle[::36//n])*(rx,ry)) @ np.array([[c,s],[-s,c]]) + (cx,cy)
+    "n points of an ellipse, turned by `turn` radians"
+    cos,sin = np.cos(turn),np.sin(turn)
+    circle = _circle if n==36 else _circle[::36//n]
+    return (circle*(rx,ry)) @ np.array([[cos,sin],[-sin,cos]]) + (cx,cy)
 
 def _xy(x, y): return np.stack(np.broadcast_arrays(x, y), 1).astype(float)
+
+# %% ../nbs/04b_toy.ipynb #71dd679d
+_skins = np.array([
+    [255,224,196], [246,205,170], [234,183,146], [214,158,118],
+    [186,128,90], [150,98,66], [112,70,48], [86,54,40]], float)
+_hairs = np.array([
+    [30,24,24], [62,40,28], [104,66,38], [150,98,52], [206,160,90], [232,204,140],
+    [168,70,34], [150,150,156], [214,214,218], [64,52,96], [196,92,120]], float)
+_hair_share = [.2, .17, .15, .1, .09, .08, .07, .05, .03, .03, .03]
+_irises = np.array([[72,46,30], [98,66,38], [60,100,70], [70,116,158], [110,130,140], [120,100,50]], float)
+_paints = np.array([ # of clothes and of the background
+    [238,108,77], [244,162,97], [233,196,106], [138,177,125], [42,157,143], [69,123,157],
+    [38,70,83], [129,102,160], [222,150,170], [240,234,220], [188,200,210], [90,90,96]], float)
+_style_share = dict(short=.2, side=.18, long=.18, bob=.12, bald=.08, curly=.12, bun=.07, cap=.05)
 
 # %% ../nbs/04b_toy.ipynb #678d49af
 class _Pose:
     "Yaw and pitch of an ellipsoid (orthographic), then rotation, scale and shift in the picture"
     def __init__(self, rng):
-        self.yaw,self.pitch = np.clip(rng.normal(0,.2),-.42,.42),np.clip(rng.normal(0,.08),-.18,.18)
-        roll,scale = np.deg2rad(np.clip(rng.normal(0,9),-25,25)),rng.uniform(.94,1.05)
-        self.rot = scale*np.array([[np.cos(roll),np.sin(roll)],[-np.sin(roll),np.cos(roll)]])
-        self.at = np.array([.5,.515])+rng.uniform(-.05,.05,2)
-    def flat(self, p): return p@self.rot+self.at # outline, hair, clothes
-    def __call__(self, p, out=0.):               # on the face, standing out of it by `out`
-        z = .25*np.sqrt(np.clip(1-(p[:,0]/.31)**2-(p[:,1]/.42)**2, 0, 1))+out
-        return self.flat(_xy(p[:,0]*np.cos(self.yaw)+(z-.16)*np.sin(self.yaw), p[:,1]*np.cos(self.pitch)+(z-.16)*np.sin(self.pitch)))
+        self.yaw = np.clip(rng.normal(0, .2), -.42, .42)
+        self.pitch = np.clip(rng.normal(0, .08), -.18, .18)
+        roll = np.deg2rad(np.clip(rng.normal(0, 9), -25, 25))
+        scale = rng.uniform(.94, 1.05)
+        shift = rng.uniform(-.05, .05, 2)
+        cos,sin = np.cos(roll),np.sin(roll)
+        self.rotate = scale*np.array([[cos,sin],[-sin,cos]])
+        self.at = np.array([.5,.515])+shift
+
+    def flat(self, curve): # outline, hair, clothes
+        return curve@self.rotate+self.at
+
+    def __call__(self, curve, out=0.): # on the face, standing out of it by `out`
+        x,y = curve[:,0],curve[:,1]
+        height = .25*np.sqrt(np.clip(1-(x/.31)**2-(y/.42)**2, 0, 1))+out-.16
+        return self.flat(_xy(x*np.cos(self.yaw)+height*np.sin(self.yaw), y*np.cos(self.pitch)+height*np.sin(self.pitch)))
 
 # %% ../nbs/04b_toy.ipynb #0d7e1c51
 class _ToyFace:
     "One drawn face; every random choice comes from `rng`"
-    def __init__(self, rng, size=128, ss=2):
-        u,n = rng.uniform,rng.normal
-        self.rng,self.u,self.n,self.size,self.ss,self.S,self.pose = rng,u,n,size,ss,size*ss,_Pose(rng)
-        self.skin = _skins[rng.integers(len(_skins))]*u(.94,1.04)
-        self.hair = _hairs[rng.choice(len(_hairs), p=[.2,.17,.15,.1,.09,.08,.07,.05,.03,.03,.03])]*u(.85,1.15)
-        self.dark,self.style = self.skin*(.80,.74,.72),rng.choice(list(_styles), p=list(_styles.values()))
-        self.hw,self.top,self.bot,self.jaw = u(.205,.24),u(.27,.30),u(.25,.285),u(.12,.42)
-        self.ex,self.ey,self.side = u(.1165,.1185),-.115+n(0,.006),rng.choice([-1,1])
-        o = _xy(self.hw*_circle[:,0], np.where(_circle[:,1]<0,self.top,self.bot)*_circle[:,1])
-        low = np.clip(o[:,1]/self.bot,0,1); o[:,0] *= 1-self.jaw*low**2*.6
-        o[:,0] += np.sin(self.pose.yaw)*(.10*low-.02); o[:,1] += np.sin(self.pose.pitch)*.04
-        self.outline = o
-    def paint(self): return _paints[self.rng.integers(len(_paints))]
-    def poly(self, p, c): self.d.polygon((p*self.S-.5).ravel().tolist(), fill=tuple(int(v) for v in np.clip(c,0,255)))
-    def line(self, p, c, w):
-        self.d.line((p*self.S-.5).ravel().tolist(), fill=tuple(int(v) for v in np.clip(c,0,255)), width=max(1,round(w*self.S)), joint='curve')
+    def __init__(self, rng, size=128, oversample=2):
+        self.rng,self.size,self.oversample = rng,size,oversample
+        self.side_px = size*oversample
+        self.pose = _Pose(rng)
+        self.choose_colours()
+        self.choose_shape()
+        self.iris = _irises[rng.integers(len(_irises))]
+
+    def choose_colours(self):
+        rng = self.rng
+        skin = _skins[rng.integers(len(_skins))]
+        self.skin = skin*rng.uniform(.94, 1.04)
+        self.dark = self.skin*(.80,.74,.72) # in the shade
+        hair = _hairs[rng.choice(len(_hairs), p=_hair_share)]
+        self.hair = hair*rng.uniform(.85, 1.15)
+        self.style = rng.choice(list(_style_share), p=list(_style_share.values()))
+        self.long_hair = self.style in ('bun','long','bob') # no beard goes with it
+
+    def choose_shape(self):
+        rng = self.rng
+        self.half_width = rng.uniform(.205, .24)
+        self.top = rng.uniform(.27, .30) # height over the middle
+        self.bottom = rng.uniform(.25, .285)
+        self.jaw = rng.uniform(.12, .42) # how narrow it is
+        self.eye_x = rng.uniform(.1165, .1185)
+        self.eye_y = -.115+rng.normal(0, .006)
+        self.lit_side = rng.choice([-1,1])
+        self.outline = self.outline_of_head()
+
+    def outline_of_head(self):
+        x,y = _circle[:,0],_circle[:,1]
+        outline = _xy(self.half_width*x, np.where(y<0, self.top, self.bottom)*y)
+        low = np.clip(outline[:,1]/self.bottom, 0, 1)
+        outline[:,0] *= 1-self.jaw*low**2*.6
+        outline[:,0] += np.sin(self.pose.yaw)*(.10*low-.02)
+        outline[:,1] += np.sin(self.pose.pitch)*.04
+        return outline
+
+# %% ../nbs/04b_toy.ipynb #1947abc1
+def _rgb(color): return tuple(int(v) for v in np.clip(color, 0, 255))
+
+@patch
+def paint(self:_ToyFace): return _paints[self.rng.integers(len(_paints))]
+
+@patch
+def in_pixels(self:_ToyFace, curve): return (curve*self.side_px-.5).ravel().tolist()
+
+@patch
+def fill(self:_ToyFace, curve, color): self.canvas.polygon(self.in_pixels(curve), fill=_rgb(color))
+
+@patch
+def line(self:_ToyFace, curve, color, width):
+    self.canvas.line(self.in_pixels(curve), fill=_rgb(color), width=max(1, round(width*self.side_px)), joint='curve')
 
 # %% ../nbs/04b_toy.ipynb #7f4a6bd2
 @patch
-def backdrop(self:_ToyFace):
-    rng,S,w = self.rng,self.S,self.S//4
-    a,b = self.paint(),self.paint()
-    g = np.stack([a,(a+b)/2,(a+b)/2,b])[rng.permutation(4)].reshape(2,2,3)*rng.uniform(.6,1.05)
-    im = Image.fromarray(np.clip(g,0,255).astype(np.uint8)).resize((w,w), Image.BILINEAR)
-    d = ImageDraw.Draw(im)
-    for _ in range(rng.integers(0,9)):
-        c = tuple(int(v) for v in np.clip(self.paint()*rng.uniform(.5,1.1),0,255))
-        (x,y),(rx,ry),k = rng.uniform(-.1,1.1,2)*w,rng.uniform(.04,.28,2)*w,rng.integers(4)
-        if   k==0: d.ellipse([x-rx,y-ry,x+rx,y+ry], fill=c)
-        elif k==1: d.rectangle([x-rx,y-ry,x+rx,y+ry], fill=c)
-        elif k==2: d.line([x,y,*(rng.uniform(-.1,1.1,2)*w)], fill=c, width=int(rng.integers(1,6)))
-        else:      d.polygon((rng.uniform(-1,1,(3,2))*(rx,ry)+(x,y)).ravel().tolist(), fill=c)
-    self.im = im.resize((S,S), Image.BICUBIC if rng.random()<.75 else Image.NEAREST)
-    self.d = ImageDraw.Draw(self.im)
+def gradient(self:_ToyFace, side):
+    "Two colours in opposite corners of the picture, their mean in the others"
+    first = self.paint()
+    second = self.paint()
+    corners = np.stack([first,(first+second)/2,(first+second)/2,second])[self.rng.permutation(4)].reshape(2,2,3)
+    corners = corners*self.rng.uniform(.6, 1.05)
+    return Image.fromarray(np.clip(corners, 0, 255).astype(np.uint8)).resize((side,side), Image.BILINEAR)
 
 @patch
-def behind(self:_ToyFace):
-    "Hair at the back, neck, clothes, ears"
-    u,P,hw,top,style = self.u,self.pose,self.hw,self.top,self.style
-    if style in ('long','bob'):
-        low,k = u(.36,.55) if style=='long' else u(.16,.26),u(1.2,1.4)
-        b = np.array([[-hw*k,-.05],[-hw*k*1.05,low*.6],[-hw*u(.9,1.4),low],[hw*u(.9,1.4),low],[hw*k*1.05,low*.6],[hw*k,-.05]])
-        self.poly(P.flat(np.concatenate([b,_ellipse(0,-.06,hw*k,top*1.02,18)[9:][::-1]])), self.hair*.72)
-    if style=='bun': self.poly(P.flat(_ellipse(self.n(0,.03),-top-.05,.085,.075)), self.hair*.8)
-    if style=='curly':
-        for a in np.linspace(np.pi*.93,2.07*np.pi,13):
-            self.poly(P.flat(_ellipse(hw*1.08*np.cos(a),top*1.02*np.sin(a)-.01,.07+.012*np.sin(7*a),.07,18)), self.hair*.8)
-    nw,sh = hw*u(.5,.66),u(.30,.36)
-    self.poly(P.flat(np.array([[-nw,.1],[nw,.1],[nw*1.1,.6],[-nw*1.1,.6]])), self.dark)
-    right = np.array([[nw*1.05,sh-.02],[.34,sh+.02],[.55,sh+.10],[.75,.85]])
-    self.poly(P.flat(np.concatenate([right[::-1]*(-1,1),[[0,sh+u(.02,.13)]],right])), self.paint()*u(.6,1.1))
-    if style not in ('long','bob'):
-        for s in (-1,1): self.poly(P.flat(_ellipse(s*hw*1.02-.05*np.sin(P.yaw),-.04,.030,.055,18)), self.dark)
+def thing(self:_ToyFace, canvas, side):
+    "An ellipse, a box, a line or a triangle somewhere in the background"
+    rng,color = self.rng,self.paint()
+    color = _rgb(color*rng.uniform(.5, 1.1))
+    x,y = rng.uniform(-.1, 1.1, 2)*side
+    rx,ry = rng.uniform(.04, .28, 2)*side
+    kind,box = rng.integers(4),[x-rx,y-ry,x+rx,y+ry]
+    if kind==0: canvas.ellipse(box, fill=color)
+    elif kind==1: canvas.rectangle(box, fill=color)
+    elif kind==2:
+        end = rng.uniform(-.1, 1.1, 2)*side
+        canvas.line([x,y,*end], fill=color, width=int(rng.integers(1, 6)))
+    else: canvas.polygon((rng.uniform(-1, 1, (3,2))*(rx,ry)+(x,y)).ravel().tolist(), fill=color)
+
+@patch
+def backdrop(self:_ToyFace):
+    side = self.side_px//4
+    small = self.gradient(side)
+    canvas = ImageDraw.Draw(small)
+    for _ in range(self.rng.integers(0, 9)): self.thing(canvas, side)
+    sharp = self.rng.random()>=.75
+    self.picture = small.resize((self.side_px,)*2, Image.NEAREST if sharp else Image.BICUBIC)
+    self.canvas = ImageDraw.Draw(self.picture)
+
+# %% ../nbs/04b_toy.ipynb #f51ad405
+@patch
+def hair_behind(self:_ToyFace):
+    rng,flat,width,top = self.rng,self.pose.flat,self.half_width,self.top
+    if self.style in ('long','bob'):
+        low = rng.uniform(.36, .55) if self.style=='long' else rng.uniform(.16, .26)
+        wide = rng.uniform(1.2, 1.4)
+        left = width*rng.uniform(.9, 1.4)
+        right = width*rng.uniform(.9, 1.4)
+        curtain = np.array([[-width*wide,-.05], [-width*wide*1.05,low*.6], [-left,low],
+                            [right,low], [width*wide*1.05,low*.6], [width*wide,-.05]])
+        crown = _ellipse(0, -.06, width*wide, top*1.02, 18)[9:][::-1]
+        self.fill(flat(np.concatenate([curtain,crown])), self.hair*.72)
+    if self.style=='bun': self.fill(flat(_ellipse(rng.normal(0, .03), -top-.05, .085, .075)), self.hair*.8)
+    if self.style=='curly':
+        for angle in np.linspace(np.pi*.93, 2.07*np.pi, 13):
+            x,y = width*1.08*np.cos(angle),top*1.02*np.sin(angle)-.01
+            self.fill(flat(_ellipse(x, y, .07+.012*np.sin(7*angle), .07, 18)), self.hair*.8)
+
+@patch
+def body(self:_ToyFace):
+    "Neck, clothes, ears"
+    rng,flat = self.rng,self.pose.flat
+    neck = self.half_width*rng.uniform(.5, .66)
+    shoulder = rng.uniform(.30, .36)
+    self.fill(flat(np.array([[-neck,.1], [neck,.1], [neck*1.1,.6], [-neck*1.1,.6]])), self.dark)
+    right = np.array([[neck*1.05,shoulder-.02], [.34,shoulder+.02], [.55,shoulder+.10], [.75,.85]])
+    collar = [[0,shoulder+rng.uniform(.02, .13)]]
+    cloth = self.paint()
+    cloth = cloth*rng.uniform(.6, 1.1)
+    self.fill(flat(np.concatenate([right[::-1]*(-1,1),collar,right])), cloth)
+    if self.style in ('long','bob'): return # ears are covered
+    for side in (-1,1):
+        ear = _ellipse(side*self.half_width*1.02-.05*np.sin(self.pose.yaw), -.04, .030, .055, 18)
+        self.fill(flat(ear), self.dark)
 
 # %% ../nbs/04b_toy.ipynb #92d5d1f9
 @patch
 def skin_and_beard(self:_ToyFace):
-    u,P,o = self.u,self.pose,self.outline
-    self.poly(P.flat(o), self.dark*u(.94,1.08))
-    self.poly(P.flat(o*(.95,.97)+(self.side*.014,-.004)), self.skin)
-    if u()<.5:
-        for s in (-1,1): self.poly(P(_ellipse(s*.118,.055,.042,.028,18)), self.skin*(1.,.88,.86))
-    if u()<.16 and self.style not in ('bun','long','bob'):
-        a = np.linspace(-.15,np.pi+.15,20); low = np.sin(a).clip(0)
-        jaw = _xy(o[:,0].max()*np.cos(a)*(1-self.jaw*.6*low**2)+np.sin(P.yaw)*.08*low, self.bot*np.sin(a))
-        lip = np.array([[-.14,.08],[-.09,.085],[0,.066],[.09,.085],[.14,.08]])
-        self.poly(np.concatenate([P.flat(jaw),P(lip)]), .75*self.hair+.25*self.skin)
+    rng,pose,outline = self.rng,self.pose,self.outline
+    self.fill(pose.flat(outline), self.dark*rng.uniform(.94, 1.08))
+    self.fill(pose.flat(outline*(.95,.97)+(self.lit_side*.014,-.004)), self.skin)
+    if rng.uniform()<.5:
+        for side in (-1,1): self.fill(pose(_ellipse(side*.118, .055, .042, .028, 18)), self.skin*(1.,.88,.86))
+    if rng.uniform()<.16 and not self.long_hair: self.beard()
 
 @patch
+def beard(self:_ToyFace):
+    angle = np.linspace(-.15, np.pi+.15, 20)
+    low = np.sin(angle).clip(0)
+    width = self.outline[:,0].max()*np.cos(angle)*(1-self.jaw*.6*low**2)
+    jaw = _xy(width+np.sin(self.pose.yaw)*.08*low, self.bottom*np.sin(angle))
+    lip = np.array([[-.14,.08], [-.09,.085], [0,.066], [.09,.085], [.14,.08]])
+    self.fill(np.concatenate([self.pose.flat(jaw),self.pose(lip)]), .75*self.hair+.25*self.skin)
+
+# %% ../nbs/04b_toy.ipynb #8ec278ad
+@patch
 def eyes(self:_ToyFace):
-    u,n,P,ex,ey = self.u,self.n,self.pose,self.ex,self.ey
-    ew = u(.040,.052); eh,tilt = ew*u(.38,.70),n(0,.10)
-    look = n(0,.012,2).clip(-.016,.016)*(.7,.3); r = min(eh*.92, ew*.56)
-    brow,arch,thick = u(.050,.066),max(0,n(.012,.012)),u(.008,.017)
-    for s in (-1,1):
-        w = _ellipse(s*ex,ey,ew,eh,turn=s*tilt*.5)
-        self.poly(P(w+(0,-.006)), self.dark*.82); self.poly(P(w), (248,246,244))
-        iris = _ellipse(s*ex+look[0],ey+look[1],r,r,18); iris[:,1] = iris[:,1].clip(ey-eh*.93,ey+eh*.93)
-        self.poly(P(iris), self.iris); self.poly(P(_ellipse(s*ex+look[0],ey+look[1],r*.5,r*.5,12)), (18,14,16))
-        self.poly(P(_ellipse(s*ex+look[0]-.008,ey+look[1]-.008,r*.22,r*.22,9)), (255,255,255))
-        self.line(P(_xy(s*ex+ew*1.06*_u, ey-eh*np.sqrt((1-_u**2).clip(0))+s*tilt*.5*ew*_u)), self.hair*.3+10, .0075)
-        self.line(P(_xy(s*(ex+.004)+.062*_u, ey-brow-arch*(1-_u**2)+s*_u*tilt*.08)), self.hair*.75, thick)
-    return P(np.array([[-ex,ey],[ex,ey]]))
+    "Draws both and returns their centres"
+    rng,x,y = self.rng,self.eye_x,self.eye_y
+    width = rng.uniform(.040, .052)
+    height = width*rng.uniform(.38, .70)
+    tilt = rng.normal(0, .10)
+    look = rng.normal(0, .012, 2).clip(-.016, .016)*(.7,.3)
+    brow = dict(above=rng.uniform(.050, .066), arch=max(0, rng.normal(.012, .012)), thick=rng.uniform(.008, .017))
+    for side in (-1,1):
+        self.eye(side, width, height, tilt, look)
+        self.brow(side, tilt, **brow)
+    return self.pose(np.array([[-x,y],[x,y]]))
+
+@patch
+def eye(self:_ToyFace, side, width, height, tilt, look):
+    pose,x,y = self.pose,self.eye_x,self.eye_y
+    white = _ellipse(side*x, y, width, height, turn=side*tilt*.5)
+    self.fill(pose(white+(0,-.006)), self.dark*.82)
+    self.fill(pose(white), (248,246,244))
+    pupil_x,pupil_y,radius = side*x+look[0],y+look[1],min(height*.92, width*.56)
+    iris = _ellipse(pupil_x, pupil_y, radius, radius, 18)
+    iris[:,1] = iris[:,1].clip(y-height*.93, y+height*.93)
+    self.fill(pose(iris), self.iris)
+    self.fill(pose(_ellipse(pupil_x, pupil_y, radius*.5, radius*.5, 12)), (18,14,16))
+    self.fill(pose(_ellipse(pupil_x-.008, pupil_y-.008, radius*.22, radius*.22, 9)), (255,255,255))
+    lid = y-height*np.sqrt((1-_across**2).clip(0))+side*tilt*.5*width*_across
+    self.line(pose(_xy(side*x+width*1.06*_across, lid)), self.hair*.3+10, .0075)
+
+@patch
+def brow(self:_ToyFace, side, tilt, above, arch, thick):
+    x,y = self.eye_x,self.eye_y
+    line = _xy(side*(x+.004)+.062*_across, y-above-arch*(1-_across**2)+side*_across*tilt*.08)
+    self.line(self.pose(line), self.hair*.75, thick)
 
 # %% ../nbs/04b_toy.ipynb #296a58a5
 @patch
 def nose(self:_ToyFace):
-    P,s,y,w = self.pose,self.side,.028+self.n(0,.008),self.u(.030,.046)
-    self.line(P(np.array([[-.006*s,-.09],[.010*s,-.03],[.016*s,.005]]),.02), self.dark*1.04, .009)
-    self.poly(P(_ellipse(0,y+.014,w,.024),.04), self.dark*.98)
-    self.poly(P(_ellipse(0,y+.003,w*.86,.025),.05), self.skin*1.02)
-    for s in (-1,1): self.poly(P(_ellipse(s*w*.45,y+.026,.0085,.006,12),.045), self.dark*.5)
-    return P(np.array([[0,y]]),.055)
+    "Draws it and returns its tip"
+    pose,side = self.pose,self.lit_side
+    y = .028+self.rng.normal(0, .008)
+    width = self.rng.uniform(.030, .046)
+    ridge = np.array([[-.006*side,-.09], [.010*side,-.03], [.016*side,.005]])
+    self.line(pose(ridge, .02), self.dark*1.04, .009)
+    self.fill(pose(_ellipse(0, y+.014, width, .024), .04), self.dark*.98)
+    self.fill(pose(_ellipse(0, y+.003, width*.86, .025), .05), self.skin*1.02)
+    for s in (-1,1): self.fill(pose(_ellipse(s*width*.45, y+.026, .0085, .006, 12), .045), self.dark*.5)
+    return pose(np.array([[0,y]]), .055)
+
+@patch
+def between(self:_ToyFace, upper, lower, color, width, out=0.):
+    "Fills what lies between two curves over the mouth"
+    upper,lower = (self.pose(_xy(width*_across, y), out) for y in (upper,lower))
+    self.fill(np.concatenate([upper,lower[::-1]]), color)
 
 @patch
 def mouth(self:_ToyFace):
-    u,P,e = self.u,self.pose,1-_u**2
-    w,y,smile,gap = u(.062,.095),.118+self.n(0,.006),u(-.014,.042),max(0,self.n(0,.020))
-    y0 = y-smile*.35+smile*1.2*e
-    up,low = u(.008,.016)*np.sqrt(e)*(1-.35*np.exp(-(_u/.16)**2)),u(.013,.024)*np.sqrt(e)
-    lips = .55*self.skin+.45*np.array([200,50,70])*u(.7,1.1)
-    between = lambda a,b,c,k=w,out=0.: self.poly(np.concatenate([P(_xy(k*_u,a),out),P(_xy(k*_u,b),out)[::-1]]), c)
-    if u()<.10 and self.style not in ('bun','long','bob'): between(y0-.030+.022*_u**2, y0-.008-.004*e, .8*self.hair+.2*self.skin, w*1.05, .01)
-    between(y0-up, y0+gap*e+low, lips)
-    if gap>.008:
-        between(y0, y0+gap*e, (70,22,28))
-        between(y0, y0+gap*e*.4, (250,248,244), w*.9)
-    else: self.line(P(_xy(w*_u,y0)), lips*.62, .006)
-    return P(np.array([[-w,y0[0]],[w,y0[-1]]]))
+    "Draws it and returns its corners"
+    rng,bulge = self.rng,1-_across**2
+    width = rng.uniform(.062, .095)
+    y = .118+rng.normal(0, .006)
+    smile = rng.uniform(-.014, .042)
+    gap = max(0, rng.normal(0, .020))
+    middle = y-smile*.35+smile*1.2*bulge
+    upper = rng.uniform(.008, .016)*np.sqrt(bulge)*(1-.35*np.exp(-(_across/.16)**2))
+    lower = rng.uniform(.013, .024)*np.sqrt(bulge)
+    lips = .55*self.skin+.45*np.array([200,50,70])*rng.uniform(.7, 1.1)
+    if rng.uniform()<.10 and not self.long_hair: # a moustache
+        self.between(middle-.030+.022*_across**2, middle-.008-.004*bulge, .8*self.hair+.2*self.skin, width*1.05, .01)
+    self.between(middle-upper, middle+gap*bulge+lower, lips, width)
+    if gap>.008: # open, with teeth
+        self.between(middle, middle+gap*bulge, (70,22,28), width)
+        self.between(middle, middle+gap*bulge*.4, (250,248,244), width*.9)
+    else: self.line(self.pose(_xy(width*_across, middle)), lips*.62, .006)
+    return self.pose(np.array([[-width,middle[0]],[width,middle[-1]]]))
 
 # %% ../nbs/04b_toy.ipynb #702b0184
 @patch
-def in_front(self:_ToyFace):
-    "Cap or hair, glasses"
-    u,n,P,hw,top,style,ex,ey = self.u,self.n,self.pose,self.hw,self.top,self.style,self.ex,self.ey
-    if style=='cap':
-        a,c = np.linspace(np.pi,2*np.pi,18),self.paint()
-        self.poly(P.flat(_xy(hw*1.09*np.cos(a), -.17+(top-.12)*1.1*np.sin(a))), c)
-        self.poly(P.flat(_ellipse(.18*np.sin(P.yaw),-.175,hw*1.08,.026)), c*.75)
-    elif style!='bald':
-        a,k = np.linspace(np.pi*.98,2.02*np.pi,20),u(1.02,1.10)
-        over = _xy(hw*k*np.cos(a), top*k*np.sin(a)-.01); over[[0,-1],1] += u(-.02,.06)
-        x,y = -_u,-u(.185,.225)
-        if style in ('side','bob','long'):
-            part = self.rng.choice([-.45,-.2,.25,.5])
-            y = y-.035*np.exp(-((x-part)/.16)**2)+u(.03,.11)*.8*np.abs(x-part)**1.6
-        elif style=='curly': y = y+.014*np.sin(9*x)+.05*x**2
-        else: y = y+n(0,.010)*np.sin(3*x+u(0,6))+u(.02,.10)*x**4
-        self.poly(np.concatenate([P.flat(over), .6*P(_xy(x*hw*.95,y))+.4*P.flat(_xy(x*hw*.97,y))]), self.hair)
-        if style!='curly':
-            a = np.linspace(1.2*np.pi,1.65*np.pi,9)
-            self.line(P.flat(_xy(hw*.82*np.cos(a), top*.88*np.sin(a)-.015)), self.hair*1.22+14, .014)
-    if u()<.17:
-        c,rx,ry = self.paint()*.45,u(.075,.092),u(.055,.08)
-        for s in (-1,1): self.line(P(_ellipse(s*ex,ey+.008,rx,ry)[np.arange(38)%36],.02), c, .0095)
-        self.line(P(np.array([[-ex+rx,ey],[0,ey-.012],[ex-rx,ey]]),.03), c, .0095)
+def cap(self:_ToyFace):
+    flat,width = self.pose.flat,self.half_width
+    angle,cloth = np.linspace(np.pi, 2*np.pi, 18),self.paint()
+    self.fill(flat(_xy(width*1.09*np.cos(angle), -.17+(self.top-.12)*1.1*np.sin(angle))), cloth)
+    self.fill(flat(_ellipse(.18*np.sin(self.pose.yaw), -.175, width*1.08, .026)), cloth*.75)
+
+@patch
+def hairline(self:_ToyFace, x):
+    "Height of the lower edge of the hair over the forehead at x, -1 to 1"
+    rng = self.rng
+    y = -rng.uniform(.185, .225)
+    if self.style in ('side','bob','long'):
+        parting = rng.choice([-.45,-.2,.25,.5])
+        return y-.035*np.exp(-((x-parting)/.16)**2)+rng.uniform(.03, .11)*.8*np.abs(x-parting)**1.6
+    if self.style=='curly': return y+.014*np.sin(9*x)+.05*x**2
+    waves = rng.normal(0, .010)
+    phase = rng.uniform(0, 6)
+    return y+waves*np.sin(3*x+phase)+rng.uniform(.02, .10)*x**4
+
+@patch
+def hair_in_front(self:_ToyFace):
+    pose,width,top = self.pose,self.half_width,self.top
+    angle,wide = np.linspace(np.pi*.98, 2.02*np.pi, 20),self.rng.uniform(1.02, 1.10)
+    over = _xy(width*wide*np.cos(angle), top*wide*np.sin(angle)-.01)
+    over[[0,-1],1] += self.rng.uniform(-.02, .06)
+    x = -_across
+    y = self.hairline(x)
+    edge = .6*pose(_xy(x*width*.95, y))+.4*pose.flat(_xy(x*width*.97, y))
+    self.fill(np.concatenate([pose.flat(over),edge]), self.hair)
+    if self.style=='curly': return
+    angle = np.linspace(1.2*np.pi, 1.65*np.pi, 9)
+    shine = _xy(width*.82*np.cos(angle), top*.88*np.sin(angle)-.015)
+    self.line(pose.flat(shine), self.hair*1.22+14, .014)
+
+@patch
+def glasses(self:_ToyFace):
+    rng,pose,x,y = self.rng,self.pose,self.eye_x,self.eye_y
+    color = self.paint()*.45
+    rx = rng.uniform(.075, .092)
+    ry = rng.uniform(.055, .08)
+    for side in (-1,1):
+        rim = _ellipse(side*x, y+.008, rx, ry)[np.arange(38)%36]
+        self.line(pose(rim, .02), color, .0095)
+    self.line(pose(np.array([[-x+rx,y], [0,y-.012], [x-rx,y]]), .03), color, .0095)
 
 # %% ../nbs/04b_toy.ipynb #5fba508b
 @patch
 def lit(self:_ToyFace):
     "The picture (size,size,3), floats"
-    a,u = np.asarray(self.im.reduce(self.ss), dtype=np.float32),self.u
-    v,th,k = np.linspace(-.5,.5,self.size,dtype=np.float32),u(0,2*np.pi),u(0,.45)
-    a = a*(u(.78,1.12)+k*(np.cos(th)*v[None]+np.sin(th)*v[:,None]))[...,None]*(1+self.rng.normal(0,.04,3)).astype(np.float32)
-    return a+self.rng.standard_normal((self.size,self.size,1), dtype=np.float32)*np.float32(min(7,abs(self.n(0,2.5))))
+    rng,size = self.rng,self.size
+    image = np.asarray(self.picture.reduce(self.oversample), dtype=np.float32)
+    place = np.linspace(-.5, .5, size, dtype=np.float32)
+    direction = rng.uniform(0, 2*np.pi)
+    slope = rng.uniform(0, .45)
+    light = rng.uniform(.78, 1.12)+slope*(np.cos(direction)*place[None]+np.sin(direction)*place[:,None])
+    cast = (1+rng.normal(0, .04, 3)).astype(np.float32)
+    noise = rng.standard_normal((size,size,1), dtype=np.float32)
+    return image*light[...,None]*cast+noise*np.float32(min(7, abs(rng.normal(0, 2.5))))
 
 @patch
 def draw(self:_ToyFace):
     "Picture uint8 (size,size,3) and the five points in its pixels"
-    self.iris = _irises[self.rng.integers(len(_irises))]
-    self.backdrop(); self.behind(); self.skin_and_beard()
-    pts = np.concatenate([self.eyes(), self.nose(), self.mouth()])
-    self.in_front()
-    return np.clip(self.lit(),0,255).astype(np.uint8), pts*self.size-.5
+    self.backdrop()
+    self.hair_behind()
+    self.body()
+    self.skin_and_beard()
+    points = np.concatenate([self.eyes(),self.nose(),self.mouth()])
+    if self.style=='cap': self.cap()
+    elif self.style!='bald': self.hair_in_front()
+    if self.rng.uniform()<.17: self.glasses()
+    return np.clip(self.lit(), 0, 255).astype(np.uint8),points*self.size-.5
 
 # %% ../nbs/04b_toy.ipynb #00cbdfc6
 five_points = ['left_eye','right_eye','nose','left_mouth','right_mouth'] # left and right as seen in the image
 
-def toy_faces(n=2000,  # number of faces
-              seed=0,  # face i depends on (seed, i) only
-              size=128 # pixels per side
-             ):
-    "A `LandmarkSet` of drawn faces with exact eyes, nose and mouth corners"
+def toy_faces(
+    n:int=2000, # number of faces
+    seed:int=0, # face i depends on (seed, i) only
+    size:int=128 # pixels per side
+)->LandmarkSet: # in memory, with `five_points`
+    "Drawn faces with exact eyes, nose and mouth corners"
     images,points = np.empty((n,size,size,3), np.uint8),np.empty((n,5,2), np.float32)
     for i in range(n): images[i],points[i] = _ToyFace(np.random.default_rng([seed,i]), size).draw()
-    return LandmarkSet([f'toy{seed}_{i:06d}.png' for i in range(n)], points, five_points, images=images, name='toy_faces')
+    files = [f'toy{seed}_{i:06d}.png' for i in range(n)]
+    return LandmarkSet(files, points, five_points, images=images, name='toy_faces')
