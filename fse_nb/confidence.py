@@ -11,41 +11,36 @@ __all__ = ['warp_returns', 'Confidence', 'fit_confidence']
 import numpy as np, torch
 from dataclasses import dataclass, asdict
 from torch import Tensor
-from .data import ImageCache, as_set, decode_images
-from .model import map_std
+from .warps import FACES, WarpSamplers
+from .model import evaluating, map_std
+from .decode import ImageCache, to_channels
+from .detect import declared
 from .train import WarpPairs
-from .warps import FACES, WarpPair
 
 # %% ../nbs/06b_confidence.ipynb #e3b4556f
-def _cache(model, images):
-    if isinstance(images, ImageCache): return images
-    geo = model.geometry
-    pad = geo.get('pad', 0)
-    return decode_images(as_set(images), size=geo['size']-2*pad, pad=pad, fill=geo.get('fill', 0), fit=geo.get('fit', 'crop'))
-
-@torch.no_grad()
 def warp_returns(
     model, # detector with a `.geometry`
-    images, # `ImageCache` of the detector's size, `LandmarkSet` or files; no labels needed
-    warps:WarpPair=FACES, # samplers of g1 and g2
+    images, # `ImageCache` of the detector's size, or anything that its geometry decodes; no labels needed
+    warps:WarpSamplers=FACES, # samplers of g1 and g2
     n:int=1000, # images at most
-    seed:int=0, bs:int=25
+    seed:int=0, # of the choice of images and of the warps
+    bs:int=25 # images in a batch
 ): # spread of the map and distance on return (M,K), two rows per image, in units of the crop's side
     "Each image and its warp: how wide the maps are, and how far the landmarks miss on return"
-    geo,dev,was = model.geometry,next(model.parameters()).device,model.training
-    cache = _cache(model, images)
-    wp = WarpPairs(warps, geo['crop'], seed=10_007+seed) # other warps than those of training
+    geometry,device = declared(model),next(model.parameters()).device
+    cache = geometry.decode(images)
+    wp = WarpPairs(warps, geometry, seed=10_007+seed) # other warps than those of training
     pick = np.sort(np.random.default_rng(seed).permutation(len(cache))[:n])
-    model.eval()
     spread,dist = [],[]
-    for step,i in enumerate(np.array_split(pick, -(-len(pick)//bs))):
-        x = torch.from_numpy(cache.batch(i)).permute(0,3,1,2)[:,:model.config['n_in']].to(dev)/127.5-1
-        xx = wp.pairs(x, wp.generator(step), geo.get('scale', 1))
-        p = model.probs(xx)
-        a,b = model.points(p, xx.shape[-2:]).chunk(2)
-        d = (wp.inverse_target(b)-a).norm(dim=-1)/2
-        spread.append(map_std(p)/2), dist.append(torch.cat([d,d]))
-    model.train(was)
+    with evaluating(model):
+        for step,i in enumerate(np.array_split(pick, -(-len(pick)//bs))):
+            x = torch.from_numpy(cache.batch(i)).permute(0,3,1,2).to(device)/127.5-1
+            pairs = wp.make(x, wp.generator(step))
+            p = model.probs(pairs)
+            pts1,pts2 = model.points(p, pairs.shape[-2:]).chunk(2)
+            miss = (wp.inverse_target(pts2)-pts1).norm(dim=-1)/2
+            spread.append(map_std(p)/2)
+            dist.append(torch.cat([miss,miss]))
     return torch.cat(spread).cpu(),torch.cat(dist).cpu()
 
 # %% ../nbs/06b_confidence.ipynb #dea1524f
@@ -83,7 +78,7 @@ class Confidence:
 def fit_confidence(
     model, # detector with a `.geometry`
     images, # of the category, without labels; a few hundred
-    warps:WarpPair=FACES, n:int=1000, within:float=.04, seed:int=0
+    warps:WarpSamplers=FACES, n:int=1000, within:float=.04, seed:int=0
 )->Confidence: # to be kept as `model.confidence`, which `save_detector` stores
     "Calibrate the confidence of a detector on images without labels"
     s,d = warp_returns(model, images, warps, n, seed)

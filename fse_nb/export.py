@@ -16,9 +16,12 @@ from pathlib import Path
 from torch import nn
 import fse_nb
 from .confidence import Confidence
-from .coords import center_crop, crop_extent, to_pixels
-from .model import LandmarkDetector
-from .train import save_tensors, load_tensors, resize, landmark_colors
+from .coords import to_pixels
+from .draw import landmark_colors
+from .store import load_tensors, save_tensors, write_bytes, write_json
+from .model import ARCHS, LandmarkDetector, n_params
+from .decode import Geometry
+from .detect import declared
 
 # %% ../nbs/08_export.ipynb #5a866427
 WEIGHTS = Path(__file__ if '__file__' in globals() else __import__('fse_nb').__file__).parent/'weights'
@@ -28,37 +31,60 @@ def pretrained()->list: # names that `load_detector` knows
     return sorted(o.stem for o in WEIGHTS.glob('*.safetensors'))
 
 # %% ../nbs/08_export.ipynb #b5625526
+def _can_be_rebuilt(model)->str:
+    "Why a detector cannot be made again from its config; empty if it can"
+    if type(model) is not LandmarkDetector: return f'it is a {type(model).__name__}, not a LandmarkDetector'
+    try: again = LandmarkDetector(**json.loads(json.dumps(model.config)))
+    except (TypeError, ValueError) as e: return str(e)
+    shapes = lambda m: {k:v.shape for k,v in m.state_dict().items()}
+    return '' if shapes(again)==shapes(model) else 'its config describes another network than its weights'
+
 def save_detector(
-    model:LandmarkDetector,
+    model:LandmarkDetector, # with a `.geometry`
     path, # file to write
     run:dict|None=None, # where it comes from: data, recipe, seed, machine, numbers; default: what the model says, `model.run`
     half:bool=False, # weights in float16
 )->Path:
-    "Write weights, architecture, geometry, confidence and provenance to one safetensors file"
+    "Write weights, architecture, geometry, confidence and provenance to one safetensors file; raises ValueError for what could not be loaded"
+    if why := _can_be_rebuilt(model):
+        raise ValueError(f'this detector could not be loaded again, so it is not saved: {why}. Put its body into ARCHS, and make it with LandmarkDetector')
     conf = getattr(model, 'confidence', None)
-    meta = dict(kind='detector', config=model.config, geometry=model.geometry, run=getattr(model, 'run', {}) if run is None else run,
-                confidence=conf and conf.state(), colors=landmark_colors(model.config['n_landmarks']).round(4).tolist(), version=fse_nb.__version__)
+    colors = landmark_colors(model.config['n_landmarks']).round(4).tolist()
+    meta = dict(kind='detector', config=model.config, geometry=declared(model).as_dict(), confidence=conf and conf.state(),
+                run=getattr(model, 'run', {}) if run is None else run, colors=colors, version=fse_nb.__version__)
     small = lambda v: v.half() if half and v.is_floating_point() and v.half().isfinite().all() else v
     return save_tensors(path, {k:small(v) for k,v in model.state_dict().items()}, meta)
+
+def _file_of(name_or_path)->Path:
+    "The file of a detector that is given by name, file or folder"
+    f = Path(name_or_path)
+    if f.suffix=='.safetensors' or f.is_file(): return f
+    if (f/'detector.safetensors').is_file(): return f/'detector.safetensors'
+    if str(name_or_path) in pretrained(): return WEIGHTS/f'{name_or_path}.safetensors'
+    known = ', '.join(pretrained()) or '(none in this version)'
+    raise ValueError(f"no detector '{name_or_path}': known names are {known}; or give a .safetensors file")
 
 def load_detector(
     name_or_path, # a name of `pretrained()`, a file that `save_detector` wrote, or a folder with a detector.safetensors
     device='cpu'
 )->LandmarkDetector: # in evaluation mode, with `.geometry`, `.run` and `.confidence` (None if not calibrated)
     "A trained detector by name or file; works without a network and unpickles nothing"
-    f = Path(name_or_path)
-    if f.suffix!='.safetensors' and not f.is_file():
-        if (f/'detector.safetensors').is_file(): f = f/'detector.safetensors'
-        elif str(name_or_path) in pretrained(): f = WEIGHTS/f'{name_or_path}.safetensors'
-        else: raise ValueError(f"no detector '{name_or_path}': known names are {', '.join(pretrained()) or '(none in this version)'}; or give a .safetensors file")
+    f = _file_of(name_or_path)
     tensors,meta = load_tensors(f)
-    if meta.get('kind')!='detector': raise ValueError(f"{f} holds a {meta.get('kind')}, not a detector; the detector of a run is its detector.safetensors")
+    if meta.get('kind')!='detector':
+        raise ValueError(f"{f} holds a {meta.get('kind')}, not a detector; the detector of a run is its detector.safetensors")
+    arch = meta.get('config', {}).get('arch')
+    if arch and arch not in ARCHS:
+        raise ValueError(f"{f} has the body '{arch}', which is not here: put it into ARCHS before loading; known: {', '.join(ARCHS)}")
     try:
-        model = LandmarkDetector(**meta['config'])
+        config = meta['config']
+        geometry = Geometry.from_dict({'channels':config.get('n_in', 3), **meta['geometry']})
+        model = LandmarkDetector(**config, geometry=geometry)
         model.load_state_dict({k:v.float() if v.is_floating_point() else v for k,v in tensors.items()})
-        model.geometry,model.run = meta['geometry'],meta['run']
+        model.run = meta['run']
         model.confidence = Confidence(**meta['confidence']) if meta.get('confidence') else None
-    except (TypeError, KeyError, ValueError, RuntimeError) as e: raise ValueError(f'{f} does not fit this version of fse_nb: {e}') from None
+    except (AttributeError, TypeError, KeyError, ValueError, RuntimeError) as e:
+        raise ValueError(f'{f} does not fit this version of fse_nb: {e}') from None
     return model.to(device, memory_format=torch.channels_last).eval()
 
 # %% ../nbs/08_export.ipynb #88fb0f79
@@ -76,7 +102,7 @@ def pretrained_table()->pd.DataFrame:
 # %% ../nbs/08_export.ipynb #2bc37f18
 def _errors(run, geo):
     "(what, value) of the measures that a run recorded"
-    known = dict(equivariance_px=(f"equivariance error, held-out images and warps, pixels of the {geo['crop']}×{geo['crop']} crop", '.2f'),
+    known = dict(equivariance_px=(f"equivariance error, held-out images and warps, pixels of the {geo.crop}×{geo.crop} crop", '.2f'),
                  cfp_test_percent=('five annotated points by a linear map, `cfp` test split, % of the inter-ocular distance', '.2f'),
                  mean_shape_percent=('the same for the mean shape, for comparison', '.2f'),
                  half_px=('largest change of a landmark by float16 weights, pixels of the image', '.3f'))
@@ -87,13 +113,18 @@ def model_card(
     name:str|None=None, # default: what the run says
 )->str:
     "A model card in Markdown, from the metadata of a detector alone"
-    run,geo,cfg,conf = getattr(model, 'run', {}) or {},model.geometry,model.config,getattr(model, 'confidence', None)
+    run,geo,cfg = getattr(model, 'run', {}) or {},declared(model),model.config
+    conf = getattr(model, 'confidence', None)
     name,kind = name or run.get('name') or 'detector',run.get('category') or 'object'
-    say = lambda k,default='not stated': run.get(k) or default
+    say = lambda k: run.get(k) or 'not stated'
     rows = '\n'.join(f'| {a} | {b} |' for a,b in _errors(run, geo)) or '| none recorded | |'
     how = '\n'.join(f'- {k}: {run[k]}' for k in ('command','pairs','machine','commit','record') if run.get(k) is not None)
-    sure = (f"Each landmark comes with the probability that, found again under a random warp of the image, it returns to within {conf.within:.0%} of the side of the crop. "
-            "It is calibrated without labels on images of the training set; it says nothing of whether there is such an object in the image." if conf else "Not calibrated: landmarks come without a confidence.")
+    sure = 'Not calibrated: landmarks come without a confidence.' if not conf else (
+        'Each landmark comes with the probability that, found again under a random warp of the image, it returns to within '
+        f'{conf.within:.0%} of the side of the crop. It is calibrated without labels on images of the training set; it says nothing '
+        'of whether there is such an object in the image.')
+    border = f', a border of {geo.border} pixels of grey level {geo.fill} around them' if geo.border else ''
+    sees = f'squares of {geo.square}×{geo.square} pixels{border}, of which the central {geo.crop}×{geo.crop} are seen'
     return f"""---
 library_name: fse_nb
 pipeline_tag: keypoint-detection
@@ -103,7 +134,7 @@ tags: [landmarks, keypoints, unsupervised]
 ---
 # {name}
 
-{cfg['n_landmarks']} landmarks of one category ({kind}), found without annotation by *factorized spatial embeddings* (Thewlis, Bilen, Vedaldi, ICCV 2017). {sum(p.numel() for p in model.parameters()):,} parameters, layout `{cfg['layout']}`, images of {geo['size']}×{geo['size']} pixels of which the central {geo['crop']}×{geo['crop']} are seen.
+{cfg['n_landmarks']} landmarks of one category ({kind}), found without annotation by *factorized spatial embeddings* (Thewlis, Bilen, Vedaldi, ICCV 2017). {n_params(model):,} parameters, body `{cfg['arch']}`; {sees}.
 
 ## Data
 
@@ -139,7 +170,7 @@ The landmarks have no names: which part of the object a landmark sits on is read
 
 ```python
 from fse_nb.export import load_detector
-from fse_nb.train import detect
+from fse_nb.detect import detect
 model = load_detector('{name if name in pretrained() else 'detector.safetensors'}')
 points = detect(model, ['photo.jpg']).points # (1,{cfg['n_landmarks']},2), pixels of the file
 ```
@@ -148,25 +179,40 @@ points = detect(model, ['photo.jpg']).points # (1,{cfg['n_landmarks']},2), pixel
 # %% ../nbs/08_export.ipynb #3185397d
 class OnnxGraph(nn.Module):
     "What the ONNX file computes: bytes in, pixels out"
-    def __init__(self, model, maps=False, channels_last=True):
+    def __init__(self,
+        model, # a detector
+        maps:bool=False, # give the probability maps, too
+        channels_last:bool=True # images are (B,S,S,C); False: (B,C,S,S)
+    ):
         super().__init__()
-        self.model,self.channels_last = model,channels_last
+        self.model,self.channels_last,self.geometry = model,channels_last,declared(model)
         self.names = ['landmarks'] + ['confidence']*(getattr(model, 'confidence', None) is not None) + ['maps']*maps
 
     def forward(self, image): # uint8 (B,S,S,C) or (B,C,S,S)
-        geo,m = self.model.geometry,self.model
-        x = center_crop(image.permute(0,3,1,2) if self.channels_last else image, geo['crop'])
-        x = resize(x.float()/127.5-1, geo.get('scale', 1))
-        p = m.probs(x)
-        pts = m.points(p, x.shape[-2:], crop_extent(geo['size'], geo['crop']))
-        out = dict(landmarks=to_pixels(pts, geo['size'], geo['size']), maps=p)
-        if 'confidence' in self.names: out['confidence'] = m.confidence(p)
+        seen = self.geometry.see(image.permute(0,3,1,2) if self.channels_last else image)
+        p = self.model.probs(seen)
+        pts = self.model.points(p, seen.shape[-2:], self.geometry.extent)
+        out = dict(landmarks=to_pixels(pts, self.geometry.size, self.geometry.size), maps=p)
+        if 'confidence' in self.names: out['confidence'] = self.model.confidence(p)
         return tuple(out[n] for n in self.names)
 
 # %% ../nbs/08_export.ipynb #2da07a3a
 def _need(what, *modules):
     if missing := [o for o in modules if find_spec(o) is None]:
         raise ImportError(f"{what} needs {', '.join(missing)}: pip install 'fse_nb[export]'")
+
+def _traced(graph, x, opset):
+    "The ONNX graph of a module, without what the exporter prints"
+    log = logging.getLogger('torch.onnx')
+    level = log.level
+    try:
+        log.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            program = torch.onnx.export(graph, (x,), dynamo=True, opset_version=opset, verbose=False, input_names=['image'],
+                                        output_names=graph.names, dynamic_shapes=({0:torch.export.Dim('batch')},))
+    finally: log.setLevel(level)
+    return program.model_proto
 
 def to_onnx(
     model:LandmarkDetector, # with a `.geometry`
@@ -179,26 +225,18 @@ def to_onnx(
     _need('to_onnx', 'onnx', 'onnxscript')
     import onnx
     if not 18<=opset<=onnx.defs.onnx_opset_version(): raise ValueError(f'opset is {opset}: use 18 to {onnx.defs.onnx_opset_version()}')
-    g = OnnxGraph(copy.deepcopy(model).cpu().eval(), maps, channels_last)
-    S,C = model.geometry['size'],model.config['n_in']
-    x = torch.zeros(2, *((S,S,C) if channels_last else (C,S,S)), dtype=torch.uint8)
-    log = logging.getLogger('torch.onnx')
-    level = log.level
-    try:
-        log.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            proto = torch.onnx.export(g, (x,), dynamo=True, opset_version=opset, input_names=['image'], output_names=g.names,
-                                      dynamic_shapes=({0:torch.export.Dim('batch')},), verbose=False).model_proto
-    finally: log.setLevel(level)
-    for o in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output): del o.metadata_props[:] # paths of this machine
-    about = dict(geometry=model.geometry, colors=landmark_colors(model.config['n_landmarks']).round(4).tolist(), run=getattr(model, 'run', {}))
+    geometry = declared(model)
+    graph = OnnxGraph(copy.deepcopy(model).cpu().eval(), maps, channels_last)
+    side,channels = geometry.size,model.config['n_in']
+    x = torch.zeros(2, *((side,side,channels) if channels_last else (channels,side,side)), dtype=torch.uint8)
+    proto = _traced(graph, x, opset)
+    for o in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        del o.metadata_props[:] # paths of this machine
+    colors = landmark_colors(model.config['n_landmarks']).round(4).tolist()
+    about = dict(geometry=geometry.as_dict(), colors=colors, run=getattr(model, 'run', {}))
     onnx.helper.set_model_props(proto, {'fse_nb':json.dumps(about)})
     onnx.checker.check_model(proto, full_check=True)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(proto.SerializeToString())
-    return path
+    return write_bytes(path, proto.SerializeToString())
 
 # %% ../nbs/08_export.ipynb #baae415a
 def save_pretrained(model:LandmarkDetector, folder, name:str|None=None, half:bool=False)->Path:
@@ -206,8 +244,8 @@ def save_pretrained(model:LandmarkDetector, folder, name:str|None=None, half:boo
     folder = Path(folder)
     if folder.is_file(): raise ValueError(f'{folder} is a file: give a folder')
     f = save_detector(model, folder/'detector.safetensors', half=half)
-    (folder/'README.md').write_text(model_card(model, name or folder.resolve().name), encoding='utf-8')
-    (folder/'config.json').write_text(json.dumps({k:v for k,v in load_tensors(f)[1].items() if k!='run'}, indent=1), encoding='utf-8')
+    write_bytes(folder/'README.md', model_card(model, name or folder.resolve().name).encode())
+    write_json(folder/'config.json', {k:v for k,v in load_tensors(f)[1].items() if k!='run'})
     return folder
 
 def push_to_hub(
