@@ -24,7 +24,7 @@ from .coords import center_crop, crop_extent, to_pixels
 from .draw import scatter_landmarks
 from .sets import Files, LandmarkSet, as_set, no_problems, report, _numbers
 
-# %% ../nbs/04c_decode.ipynb #bcc0cb70
+# %% ../nbs/04c_decode.ipynb #d40730f9
 if find_spec('pillow_heif') is not None: # an extra: HEIC, the photographs of many telephones
     import pillow_heif
     pillow_heif.register_heif_opener()
@@ -117,7 +117,8 @@ class Geometry:
         **changes # of other fields
     ):
         "The paper's proportions at another size: the central four fifths are seen"
-        return cls(**{**dict(square=size, crop=2*round(.4*size)+size%2), **changes})
+        odd = size%2
+        return cls(**{**dict(square=size, crop=2*round((.8*size-odd)/2)+odd), **changes})
 
     @classmethod
     def from_dict(cls,
@@ -245,20 +246,27 @@ def _paste_out(im, src, fill):
     return big,(src[0]-left,src[1]-top,src[2]-left,src[3]-top)
 
 def _open_small(file, plan_of):
-    "The image, turned; its plan; and by how much a JPEG was reduced while it was decoded"
+    "The image, turned; its plan; and `plan.src` in pixels of this image, which a JPEG has fewer of, if that is enough"
     with open(file, 'rb') as f:
         im = Image.open(f)
         if im.format!='JPEG' or im.mode not in ('RGB','L'):
             im = _turned(im)
-            return im,plan_of(*im.size),1
-        lying = im.getexif().get(0x0112, 1) in (5,6,7,8)
-        w,h = im.size[::-1] if lying else im.size
-        plan,reduced = plan_of(w, h),1
+            plan = plan_of(*im.size)
+            return im,plan,plan.src
+        turn = im.getexif().get(0x0112, 1)
+        w,h = im.size[::-1] if turn in (5,6,7,8) else im.size
+        plan = plan_of(w, h)
         left,top,right,bottom = plan.src
         zoom = max(plan.dst[2]/(right-left), plan.dst[3]/(bottom-top))
-        if zoom<.5 and (draft := im.draft(im.mode, tuple(math.ceil(2*zoom*o) for o in im.size))):
-            reduced = (h if lying else w)/draft[1][2]
-        return _turned(im),plan,reduced
+        if zoom>=.5: return _turned(im),plan,plan.src
+        stored_w = im.width
+        draft = im.draft(im.mode, tuple(math.ceil(2*zoom*o) for o in im.size))
+        reduced = stored_w/draft[1][2] if draft else 1
+        im = _turned(im)
+    # the last pixel of a draft covers what is left over; it comes first where the turn mirrors an axis
+    x = im.width-w/reduced if turn in (2,3,6,7) else 0
+    y = im.height-h/reduced if turn in (3,4,7,8) else 0
+    return im,plan,(left/reduced+x, top/reduced+y, right/reduced+x, bottom/reduced+y)
 
 def decode_square(
     file, # path, or uint8 array (H,W,3)
@@ -272,10 +280,11 @@ def decode_square(
         return plan_square(w, h, geometry, crop)
     if isinstance(file, np.ndarray):
         im = Image.fromarray(file)
-        plan,reduced = plan_of(*im.size),1
-    else: im,plan,reduced = _open_small(file, plan_of)
+        plan = plan_of(*im.size)
+        src = plan.src
+    else: im,plan,src = _open_small(file, plan_of)
     x,y,w,h = plan.dst
-    im,src = _paste_out(to_rgb(im), tuple(o/reduced for o in plan.src), geometry.fill)
+    im,src = _paste_out(to_rgb(im), src, geometry.fill)
     if im.size!=(w,h) or src!=(0,0,w,h): im = im.resize((w,h), Image.BICUBIC, box=src, reducing_gap=2.)
     out = np.asarray(im)
     if (w,h)!=(geometry.size,)*2:
@@ -317,7 +326,7 @@ class ImageCache:
         points = 'no points' if self.points is None else f'{len(self.names)} points'
         return f'ImageCache: {len(self)} images of {self.size}x{self.size}, {points}'
 
-# %% ../nbs/04c_decode.ipynb #9b4b4277
+# %% ../nbs/04c_decode.ipynb #494c8d08
 @patch
 def batch(self:ImageCache,
     i # numbers
@@ -352,7 +361,7 @@ def new_empty(self:ImageCache)->ImageCache:
     nothing = np.empty((0,self.size,self.size,3), np.uint8)
     return self[:0]._with(data=nothing, rows=None, problems=no_problems())
 
-# %% ../nbs/04c_decode.ipynb #e2048e1d
+# %% ../nbs/04c_decode.ipynb #4618d742
 @patch
 def to_original(self:ImageCache,
     i, # number, numbers or slice
@@ -484,7 +493,7 @@ def _read_cache(file, key):
     except Exception: return None # whatever is wrong with it, it is made anew
     return (data,log) if str(log.pop('key', ''))==key and len(data)==len(log['index']) else None
 
-# %% ../nbs/04c_decode.ipynb #c03e03df
+# %% ../nbs/04c_decode.ipynb #83776a67
 def _fingerprint(s, **settings):
     "A name for what `decode_images` would make of the set: its files as they are on disk, and the settings"
     h = hashlib.sha1(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -561,7 +570,7 @@ def decode_images(
         got = _fill_memory(decoded, n, side) if file is None else _fill_file(decoded, n, side, file, key)
     return _as_cache(s, g, *got, warn_small)
 
-# %% ../nbs/04c_decode.ipynb #6fe78850
+# %% ../nbs/04c_decode.ipynb #d8485918
 @patch
 def decode(self:Geometry,
     images, # all that `decode_images` takes, or an `ImageCache` of squares like these

@@ -127,7 +127,7 @@ def where(self:LandmarkSet,
         keep &= self.split==split
     return self[keep]
 
-# %% ../nbs/04a_sets.ipynb #c6c8cf85
+# %% ../nbs/04a_sets.ipynb #ccf10dab
 @patch
 def only(self:LandmarkSet,
     names # of points of this set
@@ -135,14 +135,15 @@ def only(self:LandmarkSet,
     "The set with the points `names`, in this order; raises ValueError for a point that the set lacks"
     names = list(names)
     lacking = [n for n in names if n not in (self.names or [])]
-    if lacking: raise ValueError(f"this set has no point {', '.join(lacking)}: it has {', '.join(self.names or ['none'])}")
+    has = ', '.join(self.names or ['none'])
+    if lacking: raise ValueError(f"this set has no point {', '.join(lacking)}: it has {has}")
     s,i = self[:],[self.names.index(n) for n in names]
     s.names = names
     if s.points is not None: s.points = s.points[:,i]
     if s.visible is not None: s.visible = s.visible[:,i]
     return s
 
-# %% ../nbs/04a_sets.ipynb #15d3785c
+# %% ../nbs/04a_sets.ipynb #8b92c03e
 image_suffixes = frozenset('''
     .jpg .jpeg .jpe .jfif .pjpeg .pjp .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .tga .pcx .sgi .ras
     .pgm .ppm .pbm .pnm .jp2 .j2k .j2c .jpc .jpf .jpx .heic .heif .hif .avif .jxl
@@ -172,7 +173,8 @@ def from_folder(
     path,bad = Path(path),[]
     if not path.exists(): raise FileNotFoundError(f'There is no folder {path}.')
     if not path.is_dir(): raise NotADirectoryError(f'{path} is a file, not a folder of images.')
-    found = _files_below(path, recursive, onerror=lambda e: bad.append((Path(e.filename), None, f'no access ({e.strerror})')))
+    locked = lambda e: bad.append((Path(e.filename), None, f'no access ({e.strerror})'))
+    found = _files_below(path, recursive, onerror=locked)
     files = sorted(o for o in found if o.suffix.lower() in image_suffixes and (o.is_file() or o.is_symlink()))
     problems = no_problems(bad)
     if not files and not bad:
@@ -193,7 +195,7 @@ def report(
     more = '; …' if len(problems)>5 else ''
     warnings.warn(f"{len(problems)} of {n} {what} left out ({some}{more}); see .problems", stacklevel=3)
 
-# %% ../nbs/04a_sets.ipynb #1be89c6e
+# %% ../nbs/04a_sets.ipynb #8004134b
 def as_set(
     o # LandmarkSet, folder, file, list of files, uint8 images (N,H,W,3) or (H,W,3), or a list of the latter
 )->LandmarkSet:
@@ -203,7 +205,8 @@ def as_set(
     if isinstance(o, np.ndarray) and o.ndim==3: o = o[None]
     if not isinstance(o, np.ndarray): o = list(o)
     if not len(o) or not isinstance(o[0], np.ndarray): return LandmarkSet([Path(f) for f in o])
-    if other := {str(im.dtype) for im in o}-{'uint8'}: raise ValueError(f'images in memory are uint8, not {other.pop()}')
+    other = {str(getattr(im, 'dtype', type(im).__name__)) for im in o}-{'uint8'}
+    if other: raise ValueError(f'images in memory are uint8, not {other.pop()}')
     return LandmarkSet([f'image_{i}' for i in range(len(o))], images=o)
 
 # %% ../nbs/04a_sets.ipynb #d2d751cc
@@ -222,6 +225,8 @@ def _visible(s, names):
 def _points(s, names):
     if s.points is None: return np.full((len(s),len(names),2), np.nan, np.float32)
     return _columns(s, names, s.points, np.nan)
+
+def _meta(s): return pd.DataFrame(index=range(len(s))) if s.meta is None else s.meta
 
 def join(
     sets, # `LandmarkSet`s, all of files or all in memory
@@ -245,7 +250,7 @@ def join(
         split=np.concatenate([['']*len(s) if s.split is None else s.split for s in sets]) if some('split') else None,
         images=[im for s in sets for im in s.images] if in_memory else None,
         crop=np.concatenate([np.broadcast_to(s.crop, (len(s),4)) for s in sets]) if cropped else None,
-        meta=pd.concat([pd.DataFrame(index=s.files) if s.meta is None else s.meta for s in sets]) if some('meta') else None,
+        meta=pd.concat([_meta(s) for s in sets]) if some('meta') else None,
         problems=pd.concat([s.problems for s in sets], ignore_index=True),
         name=name or sets[0].name)
 

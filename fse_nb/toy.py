@@ -26,7 +26,7 @@ def _ellipse(cx, cy, rx, ry, n=36, turn=0.):
 
 def _xy(x, y): return np.stack(np.broadcast_arrays(x, y), 1).astype(float)
 
-# %% ../nbs/04b_toy.ipynb #71dd679d
+# %% ../nbs/04b_toy.ipynb #c4324dfe
 _skins = np.array([
     [255,224,196], [246,205,170], [234,183,146], [214,158,118],
     [186,128,90], [150,98,66], [112,70,48], [86,54,40]], float)
@@ -59,7 +59,9 @@ class _Pose:
     def __call__(self, curve, out=0.): # on the face, standing out of it by `out`
         x,y = curve[:,0],curve[:,1]
         height = .25*np.sqrt(np.clip(1-(x/.31)**2-(y/.42)**2, 0, 1))+out-.16
-        return self.flat(_xy(x*np.cos(self.yaw)+height*np.sin(self.yaw), y*np.cos(self.pitch)+height*np.sin(self.pitch)))
+        x = x*np.cos(self.yaw)+height*np.sin(self.yaw)
+        y = y*np.cos(self.pitch)+height*np.sin(self.pitch)
+        return self.flat(_xy(x, y))
 
 # %% ../nbs/04b_toy.ipynb #0d7e1c51
 class _ToyFace:
@@ -102,7 +104,7 @@ class _ToyFace:
         outline[:,1] += np.sin(self.pose.pitch)*.04
         return outline
 
-# %% ../nbs/04b_toy.ipynb #1947abc1
+# %% ../nbs/04b_toy.ipynb #e4210319
 def _rgb(color): return tuple(int(v) for v in np.clip(color, 0, 255))
 
 @patch
@@ -153,7 +155,7 @@ def backdrop(self:_ToyFace):
     self.picture = small.resize((self.side_px,)*2, Image.NEAREST if sharp else Image.BICUBIC)
     self.canvas = ImageDraw.Draw(self.picture)
 
-# %% ../nbs/04b_toy.ipynb #f51ad405
+# %% ../nbs/04b_toy.ipynb #363263af
 @patch
 def hair_behind(self:_ToyFace):
     rng,flat,width,top = self.rng,self.pose.flat,self.half_width,self.top
@@ -208,7 +210,7 @@ def beard(self:_ToyFace):
     lip = np.array([[-.14,.08], [-.09,.085], [0,.066], [.09,.085], [.14,.08]])
     self.fill(np.concatenate([self.pose.flat(jaw),self.pose(lip)]), .75*self.hair+.25*self.skin)
 
-# %% ../nbs/04b_toy.ipynb #8ec278ad
+# %% ../nbs/04b_toy.ipynb #352d17e6
 @patch
 def eyes(self:_ToyFace):
     "Draws both and returns their centres"
