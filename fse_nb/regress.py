@@ -26,7 +26,7 @@ from fastai.optimizer import Adam
 import fastai.callback.schedule # fit_one_cycle
 
 from .coords import center_crop, crop_extent
-from .warps import FACES, ThinPlateWarp, WarpSampler, WarpPair, tps_basis, warp_image
+from .warps import FACES, ThinPlateWarp, WarpSampler, WarpSamplers, tps_basis, warp_image
 from .model import LandmarkDetector, conv_layer
 from .data import ImageCache, LandmarkSet, as_set, decode_images, landmark_dls, warp_with_points, w300_norms
 from .train import Checkpoint, LandmarkLearner, Resume, StopOnNaN, WarpPairs, detect, load_tensors, pair_stats, save_tensors
@@ -437,12 +437,12 @@ class Rotations:
 def equivariance_error(
     model:LandmarkDetector, # with `.geometry`
     images, # `ImageCache`, `LandmarkSet`, folder, or Tensor (N,C,S,S) in [-1,1]
-    warps=FACES, # `WarpPair` of samplers; or a number of degrees: rotations up to it and nothing else
+    warps=FACES, # `WarpSamplers` of samplers; or a number of degrees: rotations up to it and nothing else
     seed:int=0, bs:int=50
 )->Tensor: # (N,K) pixels of the crop
     "How far g2(Φ(x')) is from Φ(x), for each image and landmark, under warps that training did not draw"
     geo,was = model.geometry,model.training
-    if not isinstance(warps, tuple): warps = WarpPair(Rotations(0), Rotations(float(warps)))
+    if not isinstance(warps, tuple): warps = WarpSamplers(Rotations(0), Rotations(float(warps)))
     images = images.split(bs) if isinstance(images, Tensor) else _batches(_decoded(model, images), bs)
     wp,dev,out = WarpPairs(warps, geo['crop'], seed=seed),next(model.parameters()).device,[]
     model.eval()
