@@ -141,7 +141,7 @@ def as_float(
     x:Tensor # images (B,C,H,W), uint8 or float in [-1,1]
 )->Tensor: # float in [-1,1]
     "Images as floats; raises ValueError where a float lies outside of [-1,1], and warns where all lie in [0,1]"
-    x = x.as_subclass(Tensor)
+    if not torch.compiler.is_compiling(): x = x.as_subclass(Tensor) # fastai's TensorImage and its kin
     if x.dtype==torch.uint8: return x/127.5-1
     if not x.is_floating_point(): raise ValueError(f'images are uint8 or floats in [-1,1], not {x.dtype}')
     if not x.numel(): return x.float()
