@@ -1,0 +1,202 @@
+"""Train a detector: one run, one record in results/; on faces the error of five points is followed over the run
+
+    python experiments/recipes.py annealed --arch unet --k 10 --pairs 96000 --seed 0 --every 4 --test
+    python experiments/recipes.py annealed --data cats --pairs 26000
+    python experiments/recipes.py annealed --minutes 20 --set bs=32 lr=0.001 --name bs32
+
+The state is kept in runs/ every minute; the same command continues an interrupted run (`--restart` begins anew).
+CelebA is taken without the test images of MAFL. The curve is measured on 1,000 held-out rows of the cfp *training*
+split; test splits are opened once, at the end, with --test: cfp, MAFL (a map fitted on its training part), AFLW.
+`core_seconds` is the time of training alone, `all_core_seconds` with validation, evaluation and decoding; a run that
+starts from another detector (`--trunk`, `--start`) adds the time of that one in `chain`. The landmarks of at most 300
+held-out images go to results/points_NAME.json."""
+import ast, json, tempfile, time
+
+import numpy as np, torch
+from fastai.basics import Callback, CancelFitException, noop
+
+from common import CATEGORIES, Folders, decoded, evaluation, held_rows, labelled, origin, parser, record, regressed
+from fse_nb.coords import to_pixels
+from fse_nb.data import DATASETS, cfp, landmark_dls
+from fse_nb.detect import detect
+from fse_nb.export import load_detector, save_detector
+from fse_nb.store import write_json
+from fse_nb.train import Checkpoint, landmark_learner
+from fse_nb.warps import WarpSampler
+
+class Clock(Callback):
+    "Seconds and core-seconds of the run, over all its interruptions: kept in a file as often as the checkpoint is"
+    order = Checkpoint.order+1
+    def __init__(self, file): self.file = file
+    def before_fit(self):
+        began = self.learn.start!=(0,0) and self.file.exists()
+        self.kept = json.loads(self.file.read_text()) if began else dict(seconds=0., core_seconds=0., all_core_seconds=0.)
+        self.training_since,self.saved = None,getattr(self.learn.checkpoint, 'last', 0)
+        if not began: self.kept['all_core_seconds'] = time.process_time()
+        self.all_since = time.process_time()
+
+    def before_train(self): self.training_since = time.time(),time.process_time()
+    def after_train(self):
+        self.kept = self.now()
+        self.training_since,self.all_since = None,time.process_time()
+
+    def now(self):
+        "Time up to now"
+        d,core = dict(self.kept),time.process_time()
+        d['all_core_seconds'] += core-self.all_since
+        if self.training_since:
+            d['seconds'] += time.time()-self.training_since[0]
+            d['core_seconds'] += core-self.training_since[1]
+        return d
+
+    def _keep(self):
+        if self.learn.checkpoint.last==self.saved: return
+        self.saved = self.learn.checkpoint.last
+        write_json(self.file, self.now())
+    def after_batch(self): self._keep()
+    def after_epoch(self): self._keep()
+
+class Curve(Callback):
+    "After each epoch: time, metrics without labels and, after every `every`-th, the error on the held-out rows"
+    order = Checkpoint.order-5 # an epoch counts as done when its row is written
+    def __init__(self, rows, file, every=1, stop=None):
+        self.labelled,self.file,self.every,self.stop = rows,file,every,stop
+
+    def before_fit(self): self.rows = json.loads(self.file.read_text()) if self.file.exists() else []
+    def before_epoch(self): self.rows = [r for r in self.rows if r['epoch']<self.epoch]
+
+    def row(self):
+        "What is known without labels"
+        loss,clock = self.learn.loss_func,self.learn.clock.now()
+        names,values = self.recorder.metric_names[1:-1],self.recorder.values[-1]
+        return dict(epoch=self.epoch, pairs=(self.epoch+1)*len(self.dls.train)*self.dls.train.bs,
+                    **{k:round(v, 1) for k,v in clock.items()}, scale=self.learn.model.geometry.scale,
+                    gamma=loss.gamma, var_weight=loss.var_weight, lr=self.opt.hypers[-1]['lr'],
+                    **{k:float(v) for k,v in zip(names, values)})
+
+    def after_epoch(self):
+        row = self.row()
+        if self.labelled and ((self.epoch+1)%self.every==0 or self.epoch+1==self.n_epoch):
+            row['held_percent'] = 100*regressed(self.learn.model, *self.labelled).mean().item()
+        self.rows.append(row)
+        write_json(self.file, self.rows)
+        print({k:round(v, 3) if isinstance(v, float) else v for k,v in row.items()}, flush=True)
+        if self.stop and self.epoch+1>=self.stop: raise CancelFitException
+
+def labelled_rows(category, geometry, folders):
+    "(rows to fit on, rows to test on) of which the curve tells; None where a category has no labels"
+    if category=='toy': return labelled('toy', None, folders, geometry)[:2]
+    return held_rows(decoded(geometry, cfp(split='train'), folders)) if category=='celeba' else None
+
+def tests(category, model, folders):
+    "Errors on test splits, by name of the set"
+    out = {}
+    for which in ('cfp','mafl','mtfl') if category=='celeba' else ('toy',):
+        s = labelled(which, model, folders)
+        out[which] = evaluation(model, s.train, s.test, s.eyes['eyes'], note=s.note)
+    return out
+
+def held_points(model, held, name, folders):
+    "Landmarks of held-out images in pixels of the square, for pictures without photographs"
+    pts = to_pixels(detect(model, held), held.size, held.size)
+    write_json(folders.results/f'points_{name}.json', dict(
+        record=f'recipe_{name}', size=held.size, points=np.round(pts.numpy(), 1).tolist(),
+        what=f'landmarks of {len(held)} held-out images, pixels of the square'))
+
+def value(text):
+    "A number, tuple, True, False or None as Python writes it; else the text"
+    try: return ast.literal_eval(text)
+    except (ValueError, SyntaxError): return text
+
+def options(pairs): return {k:value(v) for k,v in (o.split('=', 1) for o in pairs)}
+
+def arguments():
+    p = parser(__doc__)
+    p.add_argument('recipe', nargs='?', default='annealed', help='a name in RECIPES')
+    p.add_argument('--minutes', type=float, default=20, help='length of the run, if --pairs is not given')
+    p.add_argument('--pairs', type=int, help='length of the run')
+    p.add_argument('--n-epoch', type=int, default=20)
+    p.add_argument('--stop', type=int, help='end after this many epochs of the schedule')
+    p.add_argument('--data', choices=CATEGORIES, default='celeba')
+    p.add_argument('--arch', help='a name in ARCHS; default: that of the recipe')
+    p.add_argument('--arch-options', nargs='*', default=[], metavar='NAME=VALUE', help='of the body, and `last`')
+    p.add_argument('--k', '--n-landmarks', type=int, help="number of landmarks; default: the paper's smallest")
+    p.add_argument('--seed', type=int, default=0)
+    p.add_argument('--bs', type=int, default=16)
+    p.add_argument('--every', type=int, default=1, help='epochs between two errors')
+    p.add_argument('--set', nargs='*', default=[], metavar='FIELD=VALUE', help='fields of the recipe to change')
+    p.add_argument('--pose', action='store_true',
+                   help='g1 turns, shifts and scales as well, as it does for digits, so that no image of a pair is upright')
+    p.add_argument('--trunk', help='start from the body of this detector (name or file), with a new last layer')
+    p.add_argument('--start', help='go on training this detector (name or file)')
+    p.add_argument('--name', help='of the record; default: RECIPE_ARCH_kK_sSEED')
+    p.add_argument('--test', action='store_true', help='open the test splits at the end')
+    p.add_argument('--restart', action='store_true', help='begin anew, although there is a checkpoint')
+    return p
+
+def smoke(args):
+    "Settings that take seconds"
+    args.data,args.pairs,args.n_epoch,args.bs,args.every,args.test = 'toy',64,2,8,1,True
+    args.out = args.out or tempfile.mkdtemp()
+    return args
+
+def begun(args, k):
+    "The detector that a run starts from, or None, and the runs before it"
+    if not (args.trunk or args.start): return None,[]
+    old = load_detector(args.start or args.trunk)
+    chain = old.run.get('chain', [])+[{x:old.run.get(x) for x in ('record','name','pairs','core_seconds')}]
+    return (old if args.start else old.with_landmarks(k)).train(),chain
+
+def main():
+    args = arguments().parse_args()
+    if args.smoke: args = smoke(args)
+    folders,start,category = Folders.of(args),origin(),CATEGORIES[args.data]
+    k = args.k or category.n_landmarks
+    arch = args.arch or ('paper' if args.recipe=='paper' else 'dilated')
+    name = args.name or f'{args.recipe if args.data=="celeba" else args.data}_{arch}_k{k}_s{args.seed}'
+    file = lambda suffix: folders.runs/f'{name}.{suffix}'
+    geometry,warps = DATASETS[category.dataset].geometry,DATASETS[category.dataset].warps
+    if args.pose: warps = warps._replace(g1=WarpSampler(10, .001, .001, 15., .1, .05))
+    train,held = (decoded(geometry, s, folders) for s in category.sets())
+    dls = landmark_dls(train, held[:200], bs=args.bs, val_bs=50, seed=args.seed, with_points=False)
+    model,chain = begun(args, k)
+    torch.manual_seed(args.seed)
+    learn = landmark_learner(dls, k, args.recipe, warps=warps, seed=args.seed, model=model, arch=arch,
+                             arch_options=options(args.arch_options), **category.changes|options(args.set))
+    learn.remove_cb(learn.progress)
+    learn.logger = noop
+    resume = file('checkpoint.safetensors').exists() and not args.restart
+    if resume and file('plan.json').exists(): plan = json.loads(file('plan.json').read_text())
+    else: plan = planned(learn, args)
+    write_json(file('plan.json'), plan)
+    start['started'] = plan['started'] # of the first call
+    dls.train.epoch_size = plan['epoch_size']
+    curve = Curve(labelled_rows(args.data, geometry, folders), file('curve.json'), args.every, args.stop)
+    learn.fit_recipe(plan['n_epoch'], checkpoint=file('checkpoint.safetensors'), resume=resume,
+                     cbs=[Clock(file('clock.json')), curve])
+    model,last = learn.model,curve.rows[-1]
+    numbers = dict(data=f'{args.data}, {len(train)} images, {len(held[:200])} held out', trunk=args.trunk, begun_from=args.start,
+                   pose=args.pose, config=learn.run_config, n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'],
+                   stopped_after=args.stop, chain=chain, pairs=last['pairs'], core_seconds=last['core_seconds'],
+                   chain_core_seconds=sum([o['core_seconds'] or 0 for o in chain], last['core_seconds']),
+                   all_core_seconds=last['all_core_seconds'], curve=curve.rows)
+    run = dict(data=args.data, record=f'recipe_{name}', config=learn.run_config, chain=chain, pairs=last['pairs'],
+               core_seconds=last['core_seconds'], n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'])
+    save_detector(model, file('safetensors'), run)
+    held_points(model, held[:300], name, folders)
+    record(folders, f'recipe_{name}', start, **numbers) # what is known before the test splits are opened
+    if args.test and curve.labelled:
+        numbers['tests'] = tests(args.data, model, folders)
+        print({s:round(100*e['error']['mean'], 2) for s,e in numbers['tests'].items()}, flush=True)
+    print(record(folders, f'recipe_{name}', start, **numbers))
+
+def planned(learn, args):
+    "Epochs and pairs an epoch"
+    started = time.strftime('%Y-%m-%dT%H:%M:%S')
+    if args.pairs: plan = dict(n_epoch=args.n_epoch, epoch_size=args.pairs//args.n_epoch//args.bs*args.bs)
+    else:
+        from fse_nb.cli import plan_run
+        plan = plan_run(learn, args.minutes, args.n_epoch)
+    return dict(plan, started=started)
+
+if __name__=='__main__': main()
