@@ -112,8 +112,12 @@ class FactorizedLoss:
         var_weight=1., # weight of the variance part of (6); may be changed at any time
         align='maps',  # 'maps' (6) or 'points' (5)
         div='max',     # 'max' (8) or 'overlap' (7)
+        reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
     ):
-        _one_of('unit', unit, UNITS); _one_of('align', align, ('maps','points')); _one_of('div', div, ('max','overlap'))
+        _one_of('unit', unit, UNITS)
+        _one_of('align', align, ('maps','points'))
+        _one_of('div', div, ('max','overlap'))
+        _one_of('reduction', reduction, ('mean','none'))
         store_attr()
         self.parts = {}
 
@@ -126,6 +130,7 @@ class FactorizedLoss:
         pts_warp=None, # with `align='points'`: the warp itself, for equation (5) without interpolation
     ):
         if len(scores)%2: raise ValueError(f"{len(scores)} score maps do not halve into x and x': give torch.cat([x, x'])")
+        if self.reduction=='none': return self._of_each(scores, g2, extent, pts_warp)
         p1,p2 = spatial_softmax(scores).chunk(2)
         scale = self._scale(*p1.shape[-2:], extent)
         point,var = align_moments(p1, p2, g2, extent, scale)
@@ -136,6 +141,14 @@ class FactorizedLoss:
         div = sum(diversity(p, self.pool) if self.div=='max' else diversity_overlap(p) for p in (p1,p2))
         self.parts = {k:v.detach() for k,v in dict(point=point, variance=var, diversity=div).items()}
         return loss + self.gamma*div
+
+    def _of_each(self, scores, g2, extent, pts_warp):
+        "The loss of every pair (B,), whose mean is the loss of the batch; slow, for `get_preds(with_loss=True)`"
+        mean = FactorizedLoss(self.gamma, self.pool, self.unit, self.var_weight, self.align, self.div)
+        n = len(scores)//2
+        field = g2.grid(*scores.shape[-2:], extent) if callable(g2) else g2
+        one = lambda i: None if pts_warp is None else lambda pts: pts_warp(pts.expand(n,-1,-1))[i:i+1]
+        return torch.stack([mean(scores[[i,n+i]], field[i:i+1], extent, one(i)) for i in range(n)])
 
     def _scale(self, h, w, extent):
         if not isinstance(extent, (tuple,list)): return unit_scale(self.unit, w, extent)
