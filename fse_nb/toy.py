@@ -26,7 +26,7 @@ def _ellipse(cx, cy, rx, ry, n=36, turn=0.):
 
 def _xy(x, y): return np.stack(np.broadcast_arrays(x, y), 1).astype(float)
 
-# %% ../nbs/04b_toy.ipynb #c4324dfe
+# %% ../nbs/04b_toy.ipynb #71dd679d
 _skins = np.array([
     [255,224,196], [246,205,170], [234,183,146], [214,158,118],
     [186,128,90], [150,98,66], [112,70,48], [86,54,40]], float)
@@ -104,7 +104,7 @@ class _ToyFace:
         outline[:,1] += np.sin(self.pose.pitch)*.04
         return outline
 
-# %% ../nbs/04b_toy.ipynb #e4210319
+# %% ../nbs/04b_toy.ipynb #1947abc1
 def _rgb(color): return tuple(int(v) for v in np.clip(color, 0, 255))
 
 @patch
@@ -155,7 +155,7 @@ def backdrop(self:_ToyFace):
     self.picture = small.resize((self.side_px,)*2, Image.NEAREST if sharp else Image.BICUBIC)
     self.canvas = ImageDraw.Draw(self.picture)
 
-# %% ../nbs/04b_toy.ipynb #363263af
+# %% ../nbs/04b_toy.ipynb #f51ad405
 @patch
 def hair_behind(self:_ToyFace):
     rng,flat,width,top = self.rng,self.pose.flat,self.half_width,self.top
@@ -210,7 +210,7 @@ def beard(self:_ToyFace):
     lip = np.array([[-.14,.08], [-.09,.085], [0,.066], [.09,.085], [.14,.08]])
     self.fill(np.concatenate([self.pose.flat(jaw),self.pose(lip)]), .75*self.hair+.25*self.skin)
 
-# %% ../nbs/04b_toy.ipynb #352d17e6
+# %% ../nbs/04b_toy.ipynb #8ec278ad
 @patch
 def eyes(self:_ToyFace):
     "Draws both and returns their centres"
