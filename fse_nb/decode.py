@@ -270,11 +270,16 @@ def _open_small(file, plan_of):
 
 def decode_square(
     file, # path, or uint8 array (H,W,3)
-    geometry=Geometry(),
+    geometry=Geometry(), # or the side of the square, pixels
+    method:str=None, # instead of that of the geometry
     crop=None, # left, upper, right, lower edge of the part that is used
+    fill:int=None, # instead of that of the geometry
     min_size=16 # smaller images are refused with `BadImage`
 ): # square uint8 (S,S,3), the box of the file that it shows, and whether it was enlarged
     "The square that a geometry makes of an image"
+    if not isinstance(geometry, Geometry): geometry = Geometry.of_size(geometry)
+    if method is not None: geometry = replace(geometry, method=method.replace('squash', 'squish')) # its old name
+    if fill is not None: geometry = replace(geometry, fill=fill)
     def plan_of(w, h):
         if min(w, h)<min_size: raise BadImage(f'{w}x{h} pixels, less than {min_size}')
         return plan_square(w, h, geometry, crop)
