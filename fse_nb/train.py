@@ -367,9 +367,9 @@ class StopOnNaN(Callback):
     "Stop before a NaN loss reaches the weights, naming the last good checkpoint"
     order = 5
     def after_loss(self):
-        if torch.isfinite(self.loss): return
+        if torch.isfinite(self.loss).all(): return
         cps = [str(cb.path) for cb in self.learn.cbs if isinstance(cb, Checkpoint) and cb.path.exists()]
-        raise NonFiniteLoss(f"the loss is {self.loss.item()} at step {self.train_iter} (epoch {self.epoch}). "
+        raise NonFiniteLoss(f"the loss is {self.loss.mean().item()} at step {self.train_iter} (epoch {self.epoch}). "
             f"The last good state is {cps[0] if cps else 'not saved: add a `Checkpoint`'}. Try a lower learning rate (a third), "
             "a smaller gamma, or check the images for constant or corrupt ones")
 
@@ -421,6 +421,19 @@ class LandmarkLearner(Learner):
         self.start = start_epoch,0
         try: super().fit(n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt)
         finally: self.start,self._skip = (0,0),0
+
+    def get_preds(self,
+        ds_idx:int=1, # loader: 1 validates
+        dl=None, # instead
+        **kwargs # of `Learner.get_preds`
+    ): # as of `Learner.get_preds`; what it gives for x and x' stands side by side: maps (N,2,K,h,w)
+        "Probability maps and g2 of the pairs of a loader, in its order"
+        res = super().get_preds(ds_idx, dl, **{**kwargs, 'reorder':False})
+        bs = getattr(self.dls[ds_idx] if dl is None else dl, 'bs', None)
+        if bs is None: return res
+        n_pairs = len(first(o for o in reversed(res) if isinstance(o, Tensor)))
+        paired = lambda o: torch.cat([torch.stack(b.chunk(2), 1) for b in o.split(2*bs)])
+        return type(res)(paired(o) if isinstance(o, Tensor) and len(o)==2*n_pairs else o for o in res)
 
     def predict(self,
         item # one image: file, array (H,W,3), or tensor (C,H,W) in [-1,1]
