@@ -18,15 +18,21 @@ from .model import full_precision, spatial_softmax, soft_argmax, _one_of
 # %% ../nbs/03_losses.ipynb #3e605bc7
 def _xy(s, like): return torch.as_tensor(s, device=like.device, dtype=like.dtype)
 
+def _mean(values, reduction):
+    "Mean of (B,…) over everything, or with 'none' of each image or pair alone: (B,)"
+    _one_of('reduction', reduction, ('mean','none'))
+    return values.mean() if reduction=='mean' else values.reshape(len(values), -1).mean(1)
+
 @full_precision
 def align_points(
-    pts1:Tensor,   # landmarks of x (B,K,2)
-    pts2:Tensor,   # landmarks of x' (B,K,2)
-    g2,            # warp of the pair: what is at v in x' is at g2(v) in x
-    unit_scale=1., # units of the loss per unit of the points
-):
+    pts1:Tensor,      # landmarks of x (B,K,2)
+    pts2:Tensor,      # landmarks of x' (B,K,2)
+    g2,               # warp of the pair, a function of points: what is at v in x' is at g2(v) in x
+    unit_scale=1.,    # units of the loss per unit of the points, a number or (x, y)
+    reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
+)->Tensor:            # a number, or (B,)
     "Equation (5): squared distance of the landmarks of x from the warped landmarks of x'"
-    return ((g2(pts2)-pts1)*_xy(unit_scale, pts1)).square().sum(-1).mean()
+    return _mean(((g2(pts2)-pts1)*_xy(unit_scale, pts1)).square().sum(-1), reduction)
 
 # %% ../nbs/03_losses.ipynb #046c8f42
 def _fields(probs, g2, extent, scale):
@@ -38,7 +44,14 @@ def _fields(probs, g2, extent, scale):
     return u*_xy(scale, u), g.flatten(1,2)*_xy(scale, u)
 
 @full_precision
-def align_maps_naive(probs1, probs2, g2, extent=1., scale=1., var_weight=1.):
+def align_maps_naive(
+    probs1:Tensor, # maps of x (B,K,h,w)
+    probs2:Tensor, # maps of x' (B,K,h,w)
+    g2,            # warp of the pair, or its field (B,h,w,2) at the pixels of the map
+    extent=1.,     # of the maps in the frame, a number or (x, y)
+    scale=1.,      # units of the loss per unit of the frame, a number or (x, y)
+    var_weight=1., # only 1, as in the paper: anything else is a ValueError
+)->Tensor:         # a number
     "Equation (6) as printed: a double sum over the pixels of both maps"
     if var_weight!=1: raise ValueError(f"var_weight is {var_weight}: the double sum is only defined for 1, use align_maps")
     u,gv = _fields(probs1, g2, extent, scale)
@@ -59,36 +72,47 @@ def align_moments(
     probs1:Tensor, # maps of x (B,K,h,w)
     probs2:Tensor, # maps of x' (B,K,h,w)
     g2,            # warp of the pair, or its field (B,h,w,2) at the pixels of the map
-    extent=1.,     # of the maps in the frame
-    scale=1.,      # units of the loss per unit of the frame, see `unit_scale`
-):                 # -> the two parts of (6)
+    extent=1.,     # of the maps in the frame, a number or (x, y)
+    scale=1.,      # units of the loss per unit of the frame, a number or (x, y), see `unit_scale`
+    reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
+)->tuple:          # the two parts of (6), each a number, or (B,)
     "The point part ‖E u − E g2(v)‖² and the variance part Var u + Var g2(v) of equation (6)"
     u,gv = _fields(probs1, g2, extent, scale)
     (m1,v1),(m2,v2) = _moments(probs1, u), _moments(probs2, gv)
-    return (m1-m2).square().sum(-1).mean(), (v1+v2).mean()
+    return _mean((m1-m2).square().sum(-1), reduction), _mean(v1+v2, reduction)
 
-def align_maps(probs1, probs2, g2, extent=1., scale=1., var_weight=1.):
-    "Equation (6) in linear time; `var_weight` weighs its variance part, 1 in the paper"
-    point,var = align_moments(probs1, probs2, g2, extent, scale)
+def align_maps(
+    probs1:Tensor, # maps of x (B,K,h,w)
+    probs2:Tensor, # maps of x' (B,K,h,w)
+    g2,            # warp of the pair, or its field (B,h,w,2) at the pixels of the map
+    extent=1.,     # of the maps in the frame, a number or (x, y)
+    scale=1.,      # units of the loss per unit of the frame, a number or (x, y), see `unit_scale`
+    var_weight=1., # weight of the variance part, 1 in the paper
+    reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
+)->Tensor:         # a number, or (B,)
+    "Equation (6) in linear time"
+    point,var = align_moments(probs1, probs2, g2, extent=extent, scale=scale, reduction=reduction)
     return point + var_weight*var
 
 # %% ../nbs/03_losses.ipynb #3eb30ddf
 @full_precision
 def diversity_overlap(
-    probs:Tensor, # maps (B,K,h,w)
-):
+    probs:Tensor,     # maps (B,K,h,w)
+    reduction='mean', # 'mean' over the images, or 'none': one number for each image
+)->Tensor:            # a number, or (B,)
     "Equation (7): overlap of all pairs of maps, in linear time"
-    return probs.sum(1).square().sum((1,2)).mean() / probs.shape[1]**2
+    return _mean(probs.sum(1).square().sum((1,2)), reduction) / probs.shape[1]**2
 
 # %% ../nbs/03_losses.ipynb #52b4986b
 @full_precision
 def diversity(
-    probs:Tensor, # maps (B,K,h,w)
-    pool=5,       # maps are first summed over pool x pool windows; 1: equation (8) itself
-):
+    probs:Tensor,     # maps (B,K,h,w)
+    pool:int=5,       # maps are first summed over pool×pool windows; 1: equation (8) itself
+    reduction='mean', # 'mean' over the images, or 'none': one number for each image
+)->Tensor:            # a number, or (B,)
     "Equation (8): K minus the mass under the upper envelope of the pooled maps"
     if pool>1: probs = F.avg_pool2d(probs, pool, pool, ceil_mode=True, divisor_override=1)
-    return probs.shape[1] - probs.amax(1).sum((1,2)).mean()
+    return probs.shape[1] - _mean(probs.amax(1).sum((1,2)), reduction)
 
 # %% ../nbs/03_losses.ipynb #88a58479
 UNITS = dict(px=1, image=2, unit=None)
@@ -107,7 +131,7 @@ class FactorizedLoss:
     "Equation (9) without the weight decay: alignment plus `gamma` times the diversity of both images"
     def __init__(self,
         gamma=500.,    # weight of the diversity; may be changed at any time
-        pool=5,        # window of the diversity
+        pool=5,        # window of the diversity, in pixels of the map
         unit='px',     # unit of length, see `unit_scale`
         var_weight=1., # weight of the variance part of (6); may be changed at any time
         align='maps',  # 'maps' (6) or 'points' (5)
@@ -121,34 +145,30 @@ class FactorizedLoss:
         store_attr()
         self.parts = {}
 
-    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div')
+    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction')
 
     def __call__(self,
         scores:Tensor, # score maps (2B,K,h,w): B of x, then B of x'
         g2,            # warp of the pairs, or its field (B,h,w,2) at the pixels of the map
-        extent=1.,     # of the maps in the frame
+        extent=1.,     # of the maps in the frame, a number or (x, y)
         pts_warp=None, # with `align='points'`: the warp itself, for equation (5) without interpolation
-    ):
+    )->Tensor:         # a number, or (B,) with `reduction='none'`
+        "The objective; its parts, means over the pairs, are in `.parts` afterwards"
         if len(scores)%2: raise ValueError(f"{len(scores)} score maps do not halve into x and x': give torch.cat([x, x'])")
-        if self.reduction=='none': return self._of_each(scores, g2, extent, pts_warp)
         p1,p2 = spatial_softmax(scores).chunk(2)
         scale = self._scale(*p1.shape[-2:], extent)
-        point,var = align_moments(p1, p2, g2, extent, scale)
-        if self.align=='points':
-            if pts_warp is not None: point = align_points(soft_argmax(p1, extent), soft_argmax(p2, extent), pts_warp, scale)
-            loss = point
-        else: loss = point + self.var_weight*var
-        div = sum(diversity(p, self.pool) if self.div=='max' else diversity_overlap(p) for p in (p1,p2))
-        self.parts = {k:v.detach() for k,v in dict(point=point, variance=var, diversity=div).items()}
+        point,var = align_moments(p1, p2, g2, extent=extent, scale=scale, reduction=self.reduction)
+        if self.align=='points' and pts_warp is not None:
+            pts1,pts2 = soft_argmax(p1, extent),soft_argmax(p2, extent)
+            point = align_points(pts1, pts2, pts_warp, scale, reduction=self.reduction)
+        div = self._diversity(p1) + self._diversity(p2)
+        self.parts = {k:v.detach().mean() for k,v in dict(point=point, variance=var, diversity=div).items()}
+        loss = point if self.align=='points' else point + self.var_weight*var
         return loss + self.gamma*div
 
-    def _of_each(self, scores, g2, extent, pts_warp):
-        "The loss of every pair (B,), whose mean is the loss of the batch; slow, for `get_preds(with_loss=True)`"
-        mean = FactorizedLoss(self.gamma, self.pool, self.unit, self.var_weight, self.align, self.div)
-        n = len(scores)//2
-        field = g2.grid(*scores.shape[-2:], extent) if callable(g2) else g2
-        one = lambda i: None if pts_warp is None else lambda pts: pts_warp(pts.expand(n,-1,-1))[i:i+1]
-        return torch.stack([mean(scores[[i,n+i]], field[i:i+1], extent, one(i)) for i in range(n)])
+    def _diversity(self, probs):
+        if self.div=='max': return diversity(probs, self.pool, reduction=self.reduction)
+        return diversity_overlap(probs, reduction=self.reduction)
 
     def _scale(self, h, w, extent):
         if not isinstance(extent, (tuple,list)): return unit_scale(self.unit, w, extent)
