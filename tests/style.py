@@ -1,0 +1,39 @@
+"""Code that a stranger can change safely: lines of at most 120 characters, no semicolons that join statements.
+
+    python tests/style.py [FILE …]      default: all notebooks and scripts
+
+Looks at code cells of notebooks (not at directives such as `#| fig-alt`, which have one line by nature) and at scripts.
+"""
+import io, json, sys, tokenize
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 120
+
+def sources(file):
+    "(place, source) of every piece of code in a file"
+    if file.suffix!='.ipynb': return [('', file.read_text(encoding='utf-8'))]
+    cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+    return [(f' cell {i}', ''.join(c['source'])) for i,c in enumerate(cells) if c['cell_type']=='code']
+
+def semicolons(source):
+    "Numbers of the lines in which a semicolon is followed by another statement"
+    try: tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError): return [] # magics and shell lines
+    skip = tokenize.NEWLINE,tokenize.NL,tokenize.COMMENT,tokenize.ENDMARKER
+    return [a.start[0] for a,b in zip(tokens, tokens[1:]) if a.type==tokenize.OP and a.string==';' and b.type not in skip]
+
+def faults(file):
+    for place,source in sources(file):
+        for i,line in enumerate(source.split('\n'), 1):
+            if len(line)>WIDTH and not line.startswith('#|'): yield f'{file.relative_to(ROOT)}{place} line {i}: {len(line)} characters'
+        for i in semicolons(source): yield f'{file.relative_to(ROOT)}{place} line {i}: a semicolon joins statements'
+
+def main():
+    files = [Path(f).resolve() for f in sys.argv[1:]] or [f for d in ('nbs','experiments','benchmarks','tests','tools')
+                                                         for f in sorted((ROOT/d).glob('*')) if f.suffix in ('.ipynb','.py')]
+    bad = [o for f in files for o in faults(f)]
+    print(*bad, f'{len(bad)} faults in {len(files)} files', sep='\n')
+    sys.exit(bool(bad))
+
+if __name__=='__main__': main()
