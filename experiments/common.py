@@ -1,22 +1,22 @@
-"""What the experiments share: folders and records, data sets as a detector sees them, errors of regressed points
-
-A record is one JSON file in results/: the command, the commit, the machine, the versions, and the numbers."""
-import argparse, os, platform, sys, warnings
+"What the experiments share: folders, data sets as a detector sees them, training, errors of regressed points"
+import argparse, tempfile, warnings
 from collections import namedtuple
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, torch
+from fastai.basics import noop
 
-from fse_nb.data import Geometry, ImageCache, celeba, cfp, cats, mafl, mnist, mtfl, shoes, toy_faces, w300
+from fse_nb.data import DATASETS, EYES, FLIP, Geometry, ImageCache, cats, celeba, cfp, load_image, mafl, mnist, mtfl
+from fse_nb.data import shoes, toy_faces, w300
 from fse_nb.detect import detect
-from fse_nb.regress import (EYES, FLIP, error_summary, fit_regressor, interocular_error, mean_shape_error,
-                            procrustes_mean)
-from fse_nb.store import provenance, write_json
+from fse_nb.regress import error_summary, fit_regressor, interocular_error, mean_shape_error, procrustes_mean
+from fse_nb.results import origin, write_record
+from fse_nb.train import landmark_learner
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# ---- folders, arguments, records
+# ---- folders and arguments
 
 @dataclass
 class Folders:
@@ -26,7 +26,8 @@ class Folders:
 
     @classmethod
     def of(cls, args):
-        "Those of the project, or those below `--out`"
+        "Those of the project, or those below `--out`; with `--smoke` a temporary folder"
+        if args.smoke and args.out is None: args.out = tempfile.mkdtemp(prefix='fse-smoke-')
         own = cls() if args.out is None else cls(Path(args.out)/'results', Path(args.out)/'runs')
         own.runs.mkdir(parents=True, exist_ok=True)
         return own
@@ -34,40 +35,27 @@ class Folders:
     @property
     def cache(self): return self.runs/'cache'
 
+    def record(self, name, origin, **numbers):
+        "Write results/NAME.json and say so"
+        path = write_record(self.results/f'{name}.json', origin, **numbers)
+        print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path, flush=True)
+        return path
+
 def parser(doc):
     "An `ArgumentParser` with what every experiment takes"
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--out', type=Path, metavar='FOLDER', help='put results/ and runs/ there instead of in the project')
-    p.add_argument('--smoke', action='store_true', help='a few toy faces, seconds, into a temporary folder: does it run?')
+    p.add_argument('--smoke', action='store_true', help='a few drawn faces, seconds, into a temporary folder: does it run?')
     return p
 
-def _cpu():
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return (names or [platform.processor() or platform.machine()])[0]
+def percent(summary): return f"{100*summary['mean']:.2f}%"
 
-def origin():
-    "Command, commit, machine and versions, to be asked for when a run begins"
-    said = provenance()
-    script = Path(sys.argv[0])
-    command = f'python {script.parent.name}/{said["command"]}' if script.suffix=='.py' else said['command']
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    machine = dict(cpu=_cpu(), cores=os.cpu_count(), threads=torch.get_num_threads(), system=platform.platform(), gpu=gpu)
-    return dict(command=command, commit=said['commit'], started=said['started'], machine=machine,
-                versions={k:said[k] for k in ('fse_nb','torch','python')})
-
-def record(
-    folders, # a `Folders`
-    name,    # of the file, without .json
-    start,   # what `origin` said
-    **numbers
-):
-    "Write results/NAME.json and return its path"
-    return write_json(folders.results/f'{name}.json', {**start, 'numbers':numbers})
+def rounded(numbers, digits=3): return [round(o, digits) for o in numbers.tolist()]
 
 # ---- categories to train on
 
+#: `sets`: function of training and held-out images; `dataset`: name in `DATASETS`, for geometry and warps;
+#: `n_landmarks`: the paper's smallest; `changes`: fields of the recipe that the paper or the small image changes
 Category = namedtuple('Category', 'sets dataset n_landmarks changes')
 
 def _parts(s): return [s.where(split=k) for k in ('train','valid')]
@@ -78,40 +66,62 @@ def _celeba():
 def _digit(digit): return lambda: _parts(mnist(digit=digit))
 def _toy(n=60): return [toy_faces(n, seed=0), toy_faces(n//2, seed=1)]
 
-#: name → function of training and held-out images, name in `DATASETS`, the paper's smallest K, fields of the recipe to change
 CATEGORIES = dict(
     celeba=Category(_celeba, 'celeba', 10, {}),
     cats=Category(lambda: _parts(cats(heads=True)), 'cats', 10, {}),
     shoes=Category(lambda: shoes().random_split(.1, seed=0), 'shoes', 8, {}),
     **{f'mnist{d}':Category(_digit(d), 'mnist', 7, dict(pool=3, grow=None)) for d in (3,5,6)},
-    toy=Category(_toy, 'cfp', 4, {}))
+    toy=Category(_toy, 'toy', 4, {}))
+
+def geometry_and_warps(category):
+    dataset = DATASETS[CATEGORIES[category].dataset]
+    return dataset.geometry,dataset.warps
+
+def quiet_learner(dls, n_landmarks, recipe='annealed', **kwargs):
+    "`landmark_learner` without a progress bar and a table"
+    learn = landmark_learner(dls, n_landmarks, recipe, **kwargs)
+    learn.remove_cb(learn.progress)
+    learn.logger = noop
+    return learn
 
 # ---- images as a detector sees them
-
-def in_data(name):
-    "The folder of that name below FSE_DATA, or None"
-    folder = Path(os.environ.get('FSE_DATA', ''))/name
-    return folder if 'FSE_DATA' in os.environ and folder.is_dir() else None
 
 def decoded(geometry, images, folders):
     "Squares of a set, kept in runs/cache"
     return geometry.decode(images, cache=folders.cache, warn_small=False, progress=False)
 
+def both_parts(read, geometry, folders): return [decoded(geometry, read(k), folders) for k in ('train','test')]
+
 def points_of(cache): return torch.from_numpy(np.asarray(cache.points))
+
+def floats_of(cache):
+    "Squares (N,3,S,S) in [-1,1]"
+    return torch.from_numpy(np.array(cache.batch(range(len(cache))))).permute(0,3,1,2)/127.5-1
+
+def chosen(s, n, seed=0):
+    "`n` random rows of a set, in their order"
+    return s[np.sort(np.random.default_rng(seed).permutation(len(s))[:n])]
 
 def held_rows(s, n_test=1000, n_fit=2000, seed=0):
     "Two disjoint parts of a training split: rows to fit a map on, rows to test it on"
     i = np.random.default_rng(seed).permutation(len(s))
     return s[np.sort(i[n_test:n_test+n_fit])],s[np.sort(i[:n_test])]
 
+def nearest_px(pts, size):
+    "Mean distance of a landmark to its nearest neighbour, pixels of the square"
+    d = torch.cdist(pts, pts)
+    d.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    return round((d.amin(-1)*size/2).mean().item(), 3)
+
 # ---- labelled sets: images to fit a map on, images to test it on
 
+#: `eyes`: name → (left, right) by whose distance errors are divided; `mirror`: partner of each point; `note`: on the crops
 Labelled = namedtuple('Labelled', 'train test eyes mirror note')
 
 def middle(s, share):
-    "A set cut to the middle `share` of its square images"
+    "A set of equally large square images, cut to their middle `share`"
     s = s[:]
-    side = 128 if s.name=='cfp' else 100
+    side = load_image(s.files[0]).shape[0]
     a = side*(1-share)/2
     s.crop = np.array([a,a,side-a,side-a], np.float32)
     return s
@@ -151,8 +161,9 @@ def _aflw(model, geometry, folders):
     return Labelled(train, test, dict(eyes=EYES['five']), FLIP['five'], note)
 
 def _w300(geometry, folders):
-    faces = cfp(split='train').points
-    want = (np.linalg.norm(faces[:,0]-faces[:,1], axis=1)/128).mean()
+    faces = cfp(split='train')
+    side = load_image(faces.files[0]).shape[0]
+    want = (np.linalg.norm(faces.points[:,0]-faces.points[:,1], axis=1)/side).mean()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # parts that are not here
         s = w300(margin=None)
@@ -165,14 +176,14 @@ def _w300(geometry, folders):
     eyes = {k:EYES[k] for k in ('outer_corners','pupils')}
     return Labelled(*both_parts(lambda k: s.where(split=k), geometry, folders), eyes, FLIP['w300'], note)
 
-def both_parts(read, geometry, folders): return [decoded(geometry, read(k), folders) for k in ('train','test')]
+SETS = 'cfp','mafl','mtfl','300w','toy'
 
 def labelled(
-    which,     # 'cfp', 'mafl', 'mtfl', '300w' or 'toy'
-    model,     # by whose landmarks crops of AFLW are chosen; None: a detector that is yet to be trained
-    folders,   # for the cache
+    which,   # one of `SETS`
+    model,   # by whose landmarks crops of AFLW are chosen; None: a network that is yet to be trained
+    folders, # for the cache
     geometry=None # default: the model's
-):
+)->Labelled:
     """`cfp`, `mafl`: the splits of the sets.
     `mtfl`: the AFLW faces of MTFL. They are larger in their frames than the faces of CelebA, so the frame may fill less
     than the detector's square, with a mirrored border: of borders of 0, 5, 10 pixels the one with which the landmarks are
@@ -186,14 +197,14 @@ def labelled(
     if which=='cfp':
         return Labelled(*both_parts(lambda k: cfp(split=k), geometry, folders), five, FLIP['five'], '')
     if which=='mafl':
-        parts = both_parts(lambda k: mafl(in_data('mafl'), split=k), geometry, folders)
-        return Labelled(*parts, five, FLIP['five'], f'{len(parts[1])} of the 1,000 test images')
+        train,test = both_parts(lambda k: mafl(split=k), geometry, folders)
+        return Labelled(train, test, five, FLIP['five'], f'{len(test)} of the 1,000 test images')
     if which=='mtfl': return _aflw(model, geometry, folders)
     if which=='300w': return _w300(geometry, folders)
     if which=='toy':
         parts = [geometry.decode(toy_faces(n, seed=seed)) for n,seed in ((60,2),(30,3))]
         return Labelled(*parts, five, FLIP['five'], 'drawn faces')
-    raise ValueError(f"unknown set '{which}'; known: cfp, mafl, mtfl, 300w, toy")
+    raise ValueError(f"unknown set '{which}'; known: {', '.join(SETS)}")
 
 def regressed(
     model,

@@ -10,24 +10,26 @@ split; test splits are opened once, at the end, with --test: cfp, MAFL (a map fi
 `core_seconds` is the time of training alone, `all_core_seconds` with validation, evaluation and decoding; a run that
 starts from another detector (`--trunk`, `--start`) adds the time of that one in `chain`. The landmarks of at most 300
 held-out images go to results/points_NAME.json."""
-import ast, json, tempfile, time
+import ast, json, time
 
 import numpy as np, torch
-from fastai.basics import Callback, CancelFitException, noop
+from fastai.basics import Callback, CancelFitException
 
-from common import CATEGORIES, Folders, decoded, evaluation, held_rows, labelled, origin, parser, record, regressed
+from common import (CATEGORIES, Folders, decoded, evaluation, geometry_and_warps, held_rows, labelled, parser, percent,
+                    quiet_learner, regressed)
 from fse_nb.coords import to_pixels
-from fse_nb.data import DATASETS, cfp, landmark_dls
+from fse_nb.data import cfp, landmark_dls
 from fse_nb.detect import detect
 from fse_nb.export import load_detector, save_detector
+from fse_nb.results import origin
 from fse_nb.store import write_json
-from fse_nb.train import Checkpoint, landmark_learner
+from fse_nb.train import DEFAULT_ARCH, Checkpoint
 from fse_nb.warps import WarpSampler
 
 class Clock(Callback):
-    "Seconds and core-seconds of the run, over all its interruptions: kept in a file as often as the checkpoint is"
+    "Seconds and core-seconds of the run over all its interruptions, kept in a file as often as the checkpoint is"
     order = Checkpoint.order+1
-    def __init__(self, file): self.file = file
+    def __init__(self, file, stop=None): self.file,self.stop = file,stop
     def before_fit(self):
         began = self.learn.start!=(0,0) and self.file.exists()
         self.kept = json.loads(self.file.read_text()) if began else dict(seconds=0., core_seconds=0., all_core_seconds=0.)
@@ -54,13 +56,14 @@ class Clock(Callback):
         self.saved = self.learn.checkpoint.last
         write_json(self.file, self.now())
     def after_batch(self): self._keep()
-    def after_epoch(self): self._keep()
+    def after_epoch(self):
+        self._keep()
+        if self.stop and self.epoch+1>=self.stop: raise CancelFitException # only now that the checkpoint is written
 
 class Curve(Callback):
     "After each epoch: time, metrics without labels and, after every `every`-th, the error on the held-out rows"
     order = Checkpoint.order-5 # an epoch counts as done when its row is written
-    def __init__(self, rows, file, every=1, stop=None):
-        self.labelled,self.file,self.every,self.stop = rows,file,every,stop
+    def __init__(self, labelled, file, every=1): self.labelled,self.file,self.every = labelled,file,every
 
     def before_fit(self): self.rows = json.loads(self.file.read_text()) if self.file.exists() else []
     def before_epoch(self): self.rows = [r for r in self.rows if r['epoch']<self.epoch]
@@ -81,7 +84,6 @@ class Curve(Callback):
         self.rows.append(row)
         write_json(self.file, self.rows)
         print({k:round(v, 3) if isinstance(v, float) else v for k,v in row.items()}, flush=True)
-        if self.stop and self.epoch+1>=self.stop: raise CancelFitException
 
 def labelled_rows(category, geometry, folders):
     "(rows to fit on, rows to test on) of which the curve tells; None where a category has no labels"
@@ -118,7 +120,7 @@ def arguments():
     p.add_argument('--n-epoch', type=int, default=20)
     p.add_argument('--stop', type=int, help='end after this many epochs of the schedule')
     p.add_argument('--data', choices=CATEGORIES, default='celeba')
-    p.add_argument('--arch', help='a name in ARCHS; default: that of the recipe')
+    p.add_argument('--arch', help='a name in ARCHS; default: that of the recipe, or of --trunk and --start')
     p.add_argument('--arch-options', nargs='*', default=[], metavar='NAME=VALUE', help='of the body, and `last`')
     p.add_argument('--k', '--n-landmarks', type=int, help="number of landmarks; default: the paper's smallest")
     p.add_argument('--seed', type=int, default=0)
@@ -137,8 +139,6 @@ def arguments():
 def smoke(args):
     "Settings that take seconds"
     args.data,args.pairs,args.n_epoch,args.bs,args.every,args.test = 'toy',64,2,8,1,True
-    args.out = args.out or tempfile.mkdtemp()
-    return args
 
 def begun(args, k):
     "The detector that a run starts from, or None, and the runs before it"
@@ -147,56 +147,54 @@ def begun(args, k):
     chain = old.run.get('chain', [])+[{x:old.run.get(x) for x in ('record','name','pairs','core_seconds')}]
     return (old if args.start else old.with_landmarks(k)).train(),chain
 
+def planned(learn, args, file, resume, origin):
+    "Epochs, pairs an epoch and origin: as in `file` if the run goes on, otherwise from the arguments"
+    if resume and file.exists(): plan = json.loads(file.read_text())
+    else:
+        if args.pairs: plan = dict(n_epoch=args.n_epoch, epoch_size=args.pairs//args.n_epoch//args.bs*args.bs)
+        else:
+            from fse_nb.cli import plan_run
+            plan = plan_run(learn, args.minutes, args.n_epoch)
+        plan |= dict(origin=origin, calls=[])
+    plan['calls'].append({k:origin[k] for k in ('started','commit')})
+    write_json(file, plan)
+    return plan
+
 def main():
     args = arguments().parse_args()
-    if args.smoke: args = smoke(args)
+    if args.smoke: smoke(args)
     folders,start,category = Folders.of(args),origin(),CATEGORIES[args.data]
     k = args.k or category.n_landmarks
-    arch = args.arch or ('paper' if args.recipe=='paper' else 'dilated')
+    model,chain = begun(args, k)
+    arch = model.config['arch'] if model else args.arch or ('paper' if args.recipe=='paper' else DEFAULT_ARCH)
     name = args.name or f'{args.recipe if args.data=="celeba" else args.data}_{arch}_k{k}_s{args.seed}'
     file = lambda suffix: folders.runs/f'{name}.{suffix}'
-    geometry,warps = DATASETS[category.dataset].geometry,DATASETS[category.dataset].warps
+    geometry,warps = geometry_and_warps(args.data)
     if args.pose: warps = warps._replace(g1=WarpSampler(10, .001, .001, 15., .1, .05))
     train,held = (decoded(geometry, s, folders) for s in category.sets())
     dls = landmark_dls(train, held[:200], bs=args.bs, val_bs=50, seed=args.seed, with_points=False)
-    model,chain = begun(args, k)
     torch.manual_seed(args.seed)
-    learn = landmark_learner(dls, k, args.recipe, warps=warps, seed=args.seed, model=model, arch=arch,
-                             arch_options=options(args.arch_options), **category.changes|options(args.set))
-    learn.remove_cb(learn.progress)
-    learn.logger = noop
+    learn = quiet_learner(dls, k, args.recipe, warps=warps, seed=args.seed, model=model, arch=arch,
+                          arch_options=options(args.arch_options), **category.changes|options(args.set))
     resume = file('checkpoint.safetensors').exists() and not args.restart
-    if resume and file('plan.json').exists(): plan = json.loads(file('plan.json').read_text())
-    else: plan = planned(learn, args)
-    write_json(file('plan.json'), plan)
-    start['started'] = plan['started'] # of the first call
+    plan = planned(learn, args, file('plan.json'), resume, start)
     dls.train.epoch_size = plan['epoch_size']
-    curve = Curve(labelled_rows(args.data, geometry, folders), file('curve.json'), args.every, args.stop)
+    curve = Curve(labelled_rows(args.data, geometry, folders), file('curve.json'), args.every)
     learn.fit_recipe(plan['n_epoch'], checkpoint=file('checkpoint.safetensors'), resume=resume,
-                     cbs=[Clock(file('clock.json')), curve])
+                     cbs=[Clock(file('clock.json'), args.stop), curve])
     model,last = learn.model,curve.rows[-1]
-    numbers = dict(data=f'{args.data}, {len(train)} images, {len(held[:200])} held out', trunk=args.trunk, begun_from=args.start,
-                   pose=args.pose, config=learn.run_config, n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'],
-                   stopped_after=args.stop, chain=chain, pairs=last['pairs'], core_seconds=last['core_seconds'],
+    same = dict(config=learn.run_config, n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'], chain=chain,
+                pairs=last['pairs'], core_seconds=last['core_seconds'])
+    numbers = dict(data=f'{args.data}, {len(train)} images, {len(held[:200])} held out', trunk=args.trunk,
+                   begun_from=args.start, pose=args.pose, stopped_after=args.stop, **same,
                    chain_core_seconds=sum([o['core_seconds'] or 0 for o in chain], last['core_seconds']),
-                   all_core_seconds=last['all_core_seconds'], curve=curve.rows)
-    run = dict(data=args.data, record=f'recipe_{name}', config=learn.run_config, chain=chain, pairs=last['pairs'],
-               core_seconds=last['core_seconds'], n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'])
-    save_detector(model, file('safetensors'), run)
+                   all_core_seconds=last['all_core_seconds'], calls=plan['calls'], curve=curve.rows)
+    save_detector(model, file('safetensors'), dict(data=args.data, record=f'recipe_{name}', **same))
     held_points(model, held[:300], name, folders)
-    record(folders, f'recipe_{name}', start, **numbers) # what is known before the test splits are opened
+    folders.record(f'recipe_{name}', plan['origin'], **numbers) # what is known before the test splits are opened
     if args.test and curve.labelled:
         numbers['tests'] = tests(args.data, model, folders)
-        print({s:round(100*e['error']['mean'], 2) for s,e in numbers['tests'].items()}, flush=True)
-    print(record(folders, f'recipe_{name}', start, **numbers))
-
-def planned(learn, args):
-    "Epochs and pairs an epoch"
-    started = time.strftime('%Y-%m-%dT%H:%M:%S')
-    if args.pairs: plan = dict(n_epoch=args.n_epoch, epoch_size=args.pairs//args.n_epoch//args.bs*args.bs)
-    else:
-        from fse_nb.cli import plan_run
-        plan = plan_run(learn, args.minutes, args.n_epoch)
-    return dict(plan, started=started)
+        print({which:percent(e['error']) for which,e in numbers['tests'].items()})
+        folders.record(f'recipe_{name}', plan['origin'], **numbers)
 
 if __name__=='__main__': main()
