@@ -1,4 +1,4 @@
-"""Toy faces, folders of images and the data sets' own formats, decoded once and served from memory
+"""From a folder of photographs, or the annotation of any tool, to batches for training: six short notebooks, and what they have in common
 
 Docs: https://fse-nb.github.io/fse_nb/data.html.md"""
 
@@ -16,4 +16,5 @@ from .formats import *
 from .datasets import *
 from .loader import *
 
-__all__ = [name for part in (sets, toy, decode, formats, datasets, loader) for name in part.__all__]
+_parts = sets,toy,decode,formats,datasets,loader
+__all__ = [name for part in _parts for name in part.__all__]
