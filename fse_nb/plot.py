@@ -6,9 +6,9 @@ Docs: https://fse-nb.github.io/fse_nb/plot.html.md"""
 
 # %% auto #0
 __all__ = ['PREDICTED', 'TRUE', 'LINES', 'simulate_cvd', 'as_batch', 'show_landmark_grid', 'warped_landmarks',
-           'plot_equivariance', 'detect_maps', 'plot_heatmaps', 'plot_maps', 'plot_constellation', 'plot_regression',
-           'weight_graph', 'plot_weights', 'plot_cumulative', 'plot_few_shot', 'plot_history', 'landmark_colors',
-           'landmark_markers', 'scatter_landmarks', 'show_landmarks']
+           'plot_equivariance', 'plot_heatmaps', 'plot_maps', 'plot_constellation', 'plot_regression', 'weight_graph',
+           'plot_weights', 'plot_cumulative', 'plot_few_shot', 'plot_history', 'landmark_colors', 'landmark_markers',
+           'scatter_landmarks', 'show_landmarks']
 
 # %% ../nbs/07_plot.ipynb #02a91d5c
 import math
@@ -17,18 +17,20 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch, matplotlib.pyplot as plt
 from torch import Tensor
 from matplotlib.patches import Ellipse, FancyArrowPatch
-from .coords import to_pixels, center_crop, crop_extent
+from .coords import to_pixels
+from .draw import landmark_colors, landmark_markers, scatter_landmarks, show_landmarks
 from .warps import ThinPlateWarp, WarpSampler, warp_image
-from .model import LandmarkDetector, spatial_softmax
-from .data import LandmarkSet, ImageCache, decode_images, as_set
-from .train import landmark_colors, landmark_markers, scatter_landmarks, show_landmarks, detect, resize
+from .model import LandmarkDetector
+from .decode import Geometry, ImageCache, as_float, decode_images, to_channels
+from .train import OLD_METRICS
+from .detect import declared, detect
 from .regress import LinearRegressor, cumulative_error
 
 # %% ../nbs/07_plot.ipynb #cde683f1
-_all_ = ['landmark_colors', 'landmark_markers', 'scatter_landmarks', 'show_landmarks'] # of `train`, where they are used first
+_all_ = ['landmark_colors', 'landmark_markers', 'scatter_landmarks', 'show_landmarks'] # made in 00a, and asked for here
 
 # %% ../nbs/07_plot.ipynb #64f4e51b
-_cones = dict(protan=[[.152286,1.052583,-.204868],[.114503,.786281,.099216],[-.003882,-.048116,1.051998]],
+_CONES = dict(protan=[[.152286,1.052583,-.204868],[.114503,.786281,.099216],[-.003882,-.048116,1.051998]],
               deutan=[[.367322,.860646,-.227968],[.280085,.672501,.047413],[-.011820,.042940,.968881]],
               tritan=[[1.255528,-.076749,-.178779],[-.078411,.930809,.147602],[.004733,.691367,.303900]])
 
@@ -36,28 +38,38 @@ def simulate_cvd(
     rgb, # (…,3) colours or an image, sRGB in [0,1]
     kind:str # 'protan', 'deutan' or 'tritan': the cone that is missing
 )->np.ndarray: # (…,3)
-    "What an eye without one kind of cone sees (Machado et al. 2009, severity 1)"
-    if kind not in _cones: raise ValueError(f"unknown kind '{kind}' of colour blindness; known: {', '.join(_cones)}")
-    c = np.asarray(rgb, dtype=float)
-    lin = np.where(c<=.04045, c/12.92, ((c+.055)/1.055)**2.4)
-    lin = (lin @ np.array(_cones[kind]).T).clip(0, 1)
-    return np.where(lin<=.0031308, 12.92*lin, 1.055*lin**(1/2.4)-.055)
+    "What an eye without one kind of cone sees (Machado et al. 2009, severity 1); raises ValueError for an unknown kind"
+    if kind not in _CONES: raise ValueError(f"unknown kind '{kind}' of colour blindness; known: {', '.join(_CONES)}")
+    srgb = np.asarray(rgb, dtype=float)
+    linear = np.where(srgb<=.04045, srgb/12.92, ((srgb+.055)/1.055)**2.4)
+    linear = (linear @ np.array(_CONES[kind]).T).clip(0, 1)
+    return np.where(linear<=.0031308, 12.92*linear, 1.055*linear**(1/2.4)-.055)
 
 # %% ../nbs/07_plot.ipynb #6f345d58
 def as_batch(
-    images, # Tensor (N,C,H,W) in [-1,1] or uint8; array (N,H,W,3) or (H,W,3), uint8; `ImageCache`; `LandmarkSet`, folder or files
-    size:int=100, # of the squares, for files
-    fit:str='crop' # for files, as in `decode_images`
+    images, # tensor (N,C,H,W) in [-1,1] or uint8, cache, array (N,H,W,3) or (H,W,3), or all that `decode_images` takes
+    geometry:Geometry|None=None # of a detector, to show the squares that it sees; None: images as they are
 )->Tensor: # (N,3,H,W) in [-1,1]
-    "Images of any kind as a float batch"
-    if isinstance(images, ImageCache): images = np.asarray(images.images)
-    elif not isinstance(images, (Tensor,np.ndarray)): images = np.asarray(decode_images(as_set(images), size, fit).images)
-    if isinstance(images, np.ndarray): images = torch.from_numpy(np.ascontiguousarray(images if images.ndim==4 else images[None])).permute(0,3,1,2)
-    images = images.detach().cpu()
-    if images.ndim!=4 or images.shape[1] not in (1,3): raise ValueError(f'images are (N,C,H,W) tensors with one or three channels or (N,H,W,3) arrays, not {tuple(images.shape)}')
-    x = images/127.5-1 if images.dtype==torch.uint8 else images.float()
-    return x.expand(-1,3,-1,-1)
+    "Images of any kind as a float batch; raises ValueError for squares that are not those of the geometry"
+    if geometry is not None: images = _squares(images, geometry)
+    elif not isinstance(images, (Tensor,ImageCache,np.ndarray)): images = decode_images(images)
+    if isinstance(images, ImageCache): images = images.images
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.array(images if images.ndim==4 else images[None])).permute(0,3,1,2)
+    if images.ndim!=4 or images.shape[1] not in (1,3):
+        raise ValueError('images are (N,C,H,W) tensors with one or three channels or (N,H,W,3) arrays, '
+                         f'not {tuple(images.shape)}')
+    return to_channels(as_float(images.detach().cpu()), 3)
 
+def _squares(images, geometry):
+    "Tensors and caches that the geometry can see, and all else as it decodes it"
+    if isinstance(images, Tensor):
+        geometry.see(images[:1]) # refuses what is oblong, and what has no border
+        return images
+    if isinstance(images, ImageCache) and not (geometry.border or images.geometry.border): return images # of any size
+    return geometry.decode(images)
+
+# %% ../nbs/07_plot.ipynb #0b5f22f0
 def _grid_axes(n, ncols, size, axs=None):
     "`n` square axes without frames, close together, or those given"
     if axs is not None:
@@ -65,7 +77,8 @@ def _grid_axes(n, ncols, size, axs=None):
         if len(axs)<n: raise ValueError(f'{n} pictures, but {len(axs)} axes: give as many `axs`')
         return axs[:n]
     nr,nc = math.ceil(n/ncols),min(n, ncols)
-    axs = plt.subplots(nr, nc, figsize=(size*nc,size*nr), squeeze=False, gridspec_kw=dict(left=0, right=1, bottom=0, top=1, wspace=.04, hspace=.04))[1].ravel()
+    axs = plt.subplots(nr, nc, figsize=(size*nc,size*nr), squeeze=False,
+                       gridspec_kw=dict(left=0, right=1, bottom=0, top=1, wspace=.04, hspace=.04))[1].ravel()
     for ax in axs: ax.set_axis_off()
     return axs[:n]
 
@@ -74,12 +87,14 @@ def show_landmark_grid(
     images, # N images, anything that `as_batch` takes
     pts, # (N,K,2) in [-1,1] of each image
     rings=None, # further points (N,K,2), drawn as rings
-    ncols:int=8, size:float=1.1, # images in a row, and inches of each
-    s:float=14, # area of a marker, as in `scatter`
-    axs=None # as many axes as there are images
+    ncols:int=8, # images in a row
+    size:float=1.1, # inches of an image
+    s:float=14, # area of a marker, points²
+    axs=None, # as many axes as there are images; default: new ones
+    geometry:Geometry|None=None # as of `as_batch`
 )->np.ndarray: # (N,) axes
-    "A grid of images with their landmarks"
-    x = as_batch(images)
+    "A grid of images with their landmarks; raises ValueError where there are fewer points or axes than images"
+    x = as_batch(images, geometry)
     if len(x)!=len(pts): raise ValueError(f'{len(x)} images, but points for {len(pts)}')
     axs = _grid_axes(len(x), ncols, size, axs)
     for i,ax in enumerate(axs): show_landmarks(x[i], pts[i], ax, None if rings is None else rings[i], s)
@@ -88,74 +103,73 @@ def show_landmark_grid(
 # %% ../nbs/07_plot.ipynb #bdbb68d1
 def warped_landmarks(
     model:LandmarkDetector, # with a `.geometry`
-    x:Tensor, # (N,3,H,W) in [-1,1]
+    x:Tensor, # (N,C,H,H) squares in [-1,1] as the geometry makes them, see `as_batch`
     g:ThinPlateWarp # N warps
-): # images (N,3,H,W), their landmarks (N,K,2), and these carried back to x (N,K,2)
+): # images (N,C,H,H), their landmarks (N,K,2), and these carried back to x (N,K,2)
     "Warp images, detect, and carry the points back: g(Φ(x∘g)), which is Φ(x) for an equivariant detector (Sec. 3)"
-    xw = warp_image(x, g.grid(*x.shape[-2:]))
-    p = detect(model, xw)
-    return xw, p, g(p)
+    warped = warp_image(x, g.grid(*x.shape[-2:]))
+    pts = detect(model, warped)
+    return warped, pts, g(pts)
 
 # %% ../nbs/07_plot.ipynb #3950964b
+def _turned_and_bent(n, seed):
+    "`n` turns by ±20°, and `n` random splines"
+    turned = ThinPlateWarp.similarity(20.*(-1)**torch.arange(n))
+    bend = WarpSampler(10, std=.001, extra_std=.01, rotate=0., translate=0., scale=0.)
+    return dict(turned=turned, bent=bend(n, torch.Generator().manual_seed(seed)))
+
 def plot_equivariance(
-    model:LandmarkDetector,
+    model:LandmarkDetector, # with a `.geometry`
     images, # N images, anything that `as_batch` takes
     warps:dict|None=None, # name → N warps; default: a turn by ±20° and a random spline
-    size:float=1.4, s:float=14, # inches of an image, area of a marker
-    seed:int=0, axs=None # (1+len(warps), N) axes
+    size:float=1.4, # inches of an image
+    s:float=14, # area of a marker, points²
+    seed:int=0, # of the random spline
+    axs=None # (1+len(warps), N) axes; default: new ones
 )->np.ndarray: # (1+len(warps), N) axes
     "Images (first row, with rings for the points of the warped ones carried back) above their warps (Figs 3–5)"
-    x = as_batch(images, model.geometry['size'])
+    x = as_batch(images, declared(model))
     n = len(x)
-    if warps is None: warps = dict(turned=ThinPlateWarp.similarity(20.*(-1)**torch.arange(n)), bent=WarpSampler(10, .001, .01, 0., 0., 0.)(n, torch.Generator().manual_seed(seed)))
-    if bad := [k for k,g in warps.items() if len(g)!=n]: raise ValueError(f"{n} images, but {len(warps[bad[0]])} warps in '{bad[0]}'")
+    if warps is None: warps = _turned_and_bent(n, seed)
+    for name,g in warps.items():
+        if len(g)!=n: raise ValueError(f"{n} images, but {len(g)} warps in '{name}'")
     axs = _grid_axes(n*(1+len(warps)), n, size, axs).reshape(1+len(warps), n)
     rows = [(x, detect(model, x), None), *(warped_landmarks(model, x, g) for g in warps.values())]
-    for axr,(xs,p,_) in zip(axs, rows):
-        for ax,im,q in zip(axr, xs, p): show_landmarks(im, q, ax, s=s)
-    h,w = x.shape[-2:]
+    for row,(xs,pts,_) in zip(axs, rows):
+        for ax,im,p in zip(row, xs, pts): show_landmarks(im, p, ax, s=s)
     for j,(*_,back) in enumerate(rows[1:]):
-        for ax,q in zip(axs[0], back): scatter_landmarks(ax, to_pixels(q, h, w), (2.2+2*j)*s, hollow=True, linewidths=.9)
-    for ax,name in zip(axs[:,0], ('',*warps)): ax.text(.02, .97, name, transform=ax.transAxes, color='w', fontsize=7, va='top', bbox=dict(fc='k', ec='none', alpha=.5, pad=1.2) if name else None)
+        for ax,p in zip(axs[0], to_pixels(back, *x.shape[-2:])):
+            scatter_landmarks(ax, p, (2.2+2*j)*s, hollow=True, linewidths=.9)
+    for ax,name in zip(axs[1:,0], warps):
+        ax.text(.02, .97, name, transform=ax.transAxes, color='w', fontsize=7, va='top',
+                bbox=dict(fc='k', ec='none', alpha=.5, pad=1.2))
     return axs
 
 # %% ../nbs/07_plot.ipynb #a7c3edd2
-@torch.no_grad()
-def detect_maps(
-    model:LandmarkDetector, # with a `.geometry`
-    images # anything that `as_batch` takes
-)->Tensor: # (N,K,h,w), each map sums to 1 over the central crop
-    "Probability maps of images, as `detect` computes them"
-    geo,was = model.geometry,model.training
-    x = as_batch(images, geo['size'])
-    if x.shape[-2:]!=(geo['size'],)*2: x = torch.nn.functional.interpolate(x, size=(geo['size'],)*2, mode='bilinear', antialias=True, align_corners=False)
-    x = center_crop(x, geo['crop'])[:,:model.config['n_in']]
-    model.eval()
-    try: return spatial_softmax(model(resize(x, geo.get('scale', 1)).to(next(model.parameters()).device))).cpu()
-    finally: model.train(was)
-
-def _over(ax, im, l=-.5, t=-.5, w=None, h=None, **kw):
-    "`imshow` of `im` on the rectangle whose upper left corner is (l,t)"
+def _over(ax, im, left=-.5, top=-.5, w=None, h=None, **kwargs):
+    "`imshow` of `im` on a rectangle of w×h pixels"
     h,w = h or im.shape[0],w or im.shape[1]
-    return ax.imshow(im, extent=(l, l+w, t+h, t), **kw)
+    return ax.imshow(im, extent=(left, left+w, top+h, top), **kwargs)
 
 # %% ../nbs/07_plot.ipynb #7a0c55d7
 def plot_heatmaps(
-    img, # one image: tensor (C,H,W) in [-1,1] or array (H,W,3)
+    img, # one image: tensor (C,H,W) in [-1,1], or array (H,W,3)
     probs:Tensor, # (K,h,w) maps of `detect_maps`
-    extent:float=1., # of the maps in the image: crop/size of the detector's geometry
+    extent:float=1., # of the maps in the image: that of the detector's geometry
     strength:float=.9, # opacity at the peak of a map
     gain:float=1., # above 1, weak parts show more
-    ax=None, size:float=2.2
+    ax=None, # default: new axes
+    size:float=2.2 # inches of new axes
 ): # the axes
     "All K probability maps, each in its colour and scaled to its peak, over the image in grey"
     if ax is None: ax = plt.subplots(figsize=(size,size))[1]
-    x = as_batch(img[None])[0].mean(0)*.5+.5
-    (H,W),p = x.shape,torch.as_tensor(probs).detach().cpu().float()
-    a = ((p/p.amax((1,2), keepdim=True))**(1/gain)).numpy()
-    rgb = np.einsum('khw,kc->hwc', a, landmark_colors(len(p)))/a.sum(0)[...,None].clip(1e-6)
-    ax.imshow(x, cmap='gray', vmin=0, vmax=1)
-    _over(ax, np.dstack([rgb, strength*a.max(0)]).clip(0, 1), (1-extent)*W/2-.5, (1-extent)*H/2-.5, extent*W, extent*H, interpolation='bilinear')
+    grey = as_batch(img[None])[0].mean(0)*.5+.5
+    (H,W),p = grey.shape,torch.as_tensor(probs).detach().cpu().float()
+    opacity = ((p/p.amax((1,2), keepdim=True))**(1/gain)).numpy()
+    color = np.einsum('khw,kc->hwc', opacity, landmark_colors(len(p)))/opacity.sum(0)[...,None].clip(1e-6)
+    rgba = np.dstack([color, strength*opacity.max(0)]).clip(0, 1)
+    ax.imshow(grey, cmap='gray', vmin=0, vmax=1)
+    _over(ax, rgba, (1-extent)*W/2-.5, (1-extent)*H/2-.5, w=extent*W, h=extent*H, interpolation='bilinear')
     ax.set(xlim=(-.5,W-.5), ylim=(H-.5,-.5))
     ax.set_axis_off()
     return ax
@@ -163,41 +177,47 @@ def plot_heatmaps(
 def plot_maps(
     probs:Tensor, # (K,h,w) maps of `detect_maps`
     gain:float=1., # as in `plot_heatmaps`
-    ncols:int=5, size:float=.8, axs=None # maps in a row, inches of a map; or K axes
+    ncols:int=5, # maps in a row
+    size:float=.8, # inches of a map
+    axs=None # K axes; default: new ones
 )->np.ndarray: # (K,) axes
     "A montage of the K probability maps, each on black in its landmark's colour, with its number"
     p = torch.as_tensor(probs).detach().cpu().float()
     axs = _grid_axes(len(p), ncols, size, axs)
-    for k,(ax,c) in enumerate(zip(axs, landmark_colors(len(p)))):
-        ax.imshow((p[k]/p[k].max()).numpy()[...,None]**(1/gain)*c, interpolation='bilinear')
+    for k,(ax,color) in enumerate(zip(axs, landmark_colors(len(p)))):
+        ax.imshow((p[k]/p[k].max()).numpy()[...,None]**(1/gain)*color, interpolation='bilinear')
         ax.text(.04, .95, k, transform=ax.transAxes, color='w', fontsize=8, va='top')
         ax.set_axis_off()
     return axs
 
 # %% ../nbs/07_plot.ipynb #d82960c3
-def _cov_ellipse(p, n_std, **kw): # p (N,2) without NaN
+def _cov_ellipse(p, n_std, **kwargs): # p (N,2) without NaN
     "The ellipse of `n_std` standard deviations round the mean"
-    val,vec = np.linalg.eigh(np.cov(p.T))
-    w,h = 2*n_std*np.sqrt(val.clip(0)[::-1])
-    return Ellipse(p.mean(0), w, h, angle=np.degrees(np.arctan2(*vec[::-1,1])), fill=False, **kw)
+    values,vectors = np.linalg.eigh(np.cov(p.T))
+    w,h = 2*n_std*np.sqrt(values.clip(0)[::-1])
+    return Ellipse(p.mean(0), w, h, angle=np.degrees(np.arctan2(*vectors[::-1,1])), fill=False, **kwargs)
 
 def plot_constellation(
     pts, # (N,K,2), in [-1,1] or in pixels
     n_std:float=2., # of the ellipses; 0 for none
-    s:float=3, alpha:float=.5, # area and opacity of a dot
+    s:float=3, # area of a dot, points²
+    alpha:float=.5, # opacity of a dot
     max_points:int=500, # instances that are drawn as dots; means and ellipses are of all
     labels:bool=True, # number at each mean
-    ax=None, size:float=2.6
+    ax=None, # default: new axes
+    size:float=2.6 # inches of new axes
 ): # the axes
-    "Landmarks of many instances over each other, each with its number and ellipse"
+    "Landmarks of many instances over each other, each with its number and ellipse; raises ValueError for other shapes"
     p = np.asarray(torch.as_tensor(pts).detach().cpu(), dtype=float)
     if p.ndim!=3 or p.shape[-1]!=2: raise ValueError(f'points of many instances are (N,K,2), not {p.shape}')
     if ax is None: ax = plt.subplots(figsize=(size,size))[1]
     scatter_landmarks(ax, p[:max_points], s, alpha=alpha, linewidths=0)
-    for k,c in enumerate(landmark_colors(p.shape[1])):
-        q = p[~np.isnan(p[:,k]).any(-1),k]
-        if n_std and len(q)>2: ax.add_patch(_cov_ellipse(q, n_std, ec=.7*c, lw=1.2))
-        if labels and len(q): ax.text(*q.mean(0), k, fontsize=7, ha='center', va='center', bbox=dict(boxstyle='circle,pad=.15', fc='w', ec=.7*c, lw=.8, alpha=.85))
+    for k,color in enumerate(landmark_colors(p.shape[1])):
+        cloud = p[~np.isnan(p[:,k]).any(-1),k]
+        if n_std and len(cloud)>2: ax.add_patch(_cov_ellipse(cloud, n_std, ec=.7*color, lw=1.2))
+        if labels and len(cloud):
+            ax.text(*cloud.mean(0), k, fontsize=7, ha='center', va='center',
+                    bbox=dict(boxstyle='circle,pad=.15', fc='w', ec=.7*color, lw=.8, alpha=.85))
     ax.set(aspect='equal', xticks=[], yticks=[])
     if not ax.yaxis_inverted(): ax.invert_yaxis()
     return ax
@@ -210,16 +230,22 @@ def plot_regression(
     pred, # (N,L,2) in [-1,1] of each image
     truth=None, # (N,L,2)
     landmarks=None, # (N,K,2): what the prediction was made of, drawn small
-    ncols:int=8, size:float=1.1, s:float=16, axs=None # as in `show_landmark_grid`
+    ncols:int=8, # images in a row
+    size:float=1.1, # inches of an image
+    s:float=16, # area of a marker, points²
+    axs=None, # as many axes as there are images; default: new ones
+    geometry:Geometry|None=None # as of `as_batch`
 )->np.ndarray: # (N,) axes
     "Predicted points (diamonds), true points (rings) and the way between them (Fig 6)"
-    x = as_batch(images)
+    x = as_batch(images, geometry)
     h,w = x.shape[-2:]
     axs = _grid_axes(len(x), ncols, size, axs)
-    px = lambda o: [None]*len(x) if o is None else np.asarray(to_pixels(torch.as_tensor(o).detach().cpu().float(), h, w))
-    for ax,im,p,t,l in zip(axs, x, px(pred), px(truth), px(landmarks)):
+    def pixels(pts):
+        if pts is None: return [None]*len(x)
+        return np.asarray(to_pixels(torch.as_tensor(pts).detach().cpu().float(), h, w))
+    for ax,im,p,t,found in zip(axs, x, pixels(pred), pixels(truth), pixels(landmarks)):
         ax.imshow((im*.5+.5).clamp(0,1).permute(1,2,0).numpy())
-        if l is not None: scatter_landmarks(ax, l, s/3)
+        if found is not None: scatter_landmarks(ax, found, s/3)
         if t is not None:
             ax.plot(*np.stack([p, t], 1).T, c=TRUE, lw=1)
             ax.scatter(*t.T, s=2.5*s, facecolors='none', edgecolors=TRUE, linewidths=1.3)
@@ -228,15 +254,27 @@ def plot_regression(
     return axs
 
 # %% ../nbs/07_plot.ipynb #ea1bf89c
+def _as_regressor(reg): return reg if isinstance(reg, LinearRegressor) else LinearRegressor(torch.as_tensor(reg))
+
 def weight_graph(
     reg:LinearRegressor, # or W (2L,2K)
     threshold:float=.2 # smaller shares are dropped
 )->np.ndarray: # (L,K), 0 where dropped; rows sum to 1 before
     "|W| of each pair of point and landmark, normalised in ℓ1 for each point (Fig 7)"
-    a = (reg if isinstance(reg, LinearRegressor) else LinearRegressor(torch.as_tensor(reg))).weights().to_numpy().T
-    return np.where(a>=threshold, a, 0.)
+    shares = _as_regressor(reg).weights().to_numpy().T
+    return np.where(shares>=threshold, shares, 0.)
 
 # %% ../nbs/07_plot.ipynb #b8c4305e
+def _mean_places(pts): # (K,2) or (N,K,2) → (K,2)
+    p = np.asarray(torch.as_tensor(pts).detach().cpu(), dtype=float)
+    return np.nanmean(p, 0) if p.ndim==3 else p
+
+def _weight_arrow(start, end, share, width, color):
+    "An arrow as wide as its share"
+    head = f'-|>,head_length={4+2*share},head_width={2+2.5*share}'
+    return FancyArrowPatch(start, end, arrowstyle=head, connectionstyle='arc3,rad=.08', lw=width*share,
+                           color=color, alpha=.75, shrinkA=3, shrinkB=5, zorder=1)
+
 def plot_weights(
     reg:LinearRegressor, # or W (2L,2K)
     landmarks, # (K,2) or (N,K,2): where to draw the landmarks; of many instances the mean
@@ -244,22 +282,26 @@ def plot_weights(
     threshold:float=.2, # smaller shares are dropped
     width:float=7., # of an arrow of weight 1, in points
     names=None, # of the points; default: those of the regressor
-    ax=None, size:float=3.2
+    ax=None, # default: new axes
+    size:float=3.2 # inches of new axes
 ): # the axes; arrows are its patches
     "From landmarks (discs) to the points that they explain (squares): arrows as wide as their share of |W| (Fig 7)"
-    a = weight_graph(reg, threshold)
-    mean = lambda o: (lambda o: np.nanmean(o, 0) if o.ndim==3 else o)(np.asarray(torch.as_tensor(o).detach().cpu(), dtype=float))
-    src,dst = mean(landmarks),mean(points)
-    if (len(dst),len(src))!=a.shape: raise ValueError(f'W maps {a.shape[1]} landmarks to {a.shape[0]} points, but there are positions of {len(src)} and {len(dst)}')
+    shares = weight_graph(reg, threshold)
+    src,dst = _mean_places(landmarks),_mean_places(points)
+    if (len(dst),len(src))!=shares.shape:
+        raise ValueError(f'W maps {shares.shape[1]} landmarks to {shares.shape[0]} points, '
+                         f'but there are positions of {len(src)} and {len(dst)}')
     if ax is None: ax = plt.subplots(figsize=(size,size))[1]
     names = names or getattr(reg, 'names', None) or [str(i) for i in range(len(dst))]
-    col = landmark_colors(len(src))
-    for l,k in zip(*np.nonzero(a)):
-        ax.add_patch(FancyArrowPatch(src[k], dst[l], arrowstyle=f'-|>,head_length={4+2*a[l,k]},head_width={2+2.5*a[l,k]}', connectionstyle='arc3,rad=.08', lw=width*a[l,k], color=.8*col[k], alpha=.75, shrinkA=3, shrinkB=5, zorder=1))
+    colors = landmark_colors(len(src))
+    for l,k in zip(*np.nonzero(shares)):
+        ax.add_patch(_weight_arrow(src[k], dst[l], shares[l,k], width=width, color=.8*colors[k]))
     ax.scatter(*dst.T, s=42, marker='s', facecolors='w', edgecolors='k', linewidths=1.2, zorder=3)
     scatter_landmarks(ax, src, 44, zorder=4, edgecolors='k')
-    for p,n in zip(dst, names if len(dst)<=20 else []): ax.annotate(n, p, xytext=(0,-6), textcoords='offset points', fontsize=7, ha='center', va='top', zorder=5)
-    for k,p in enumerate(src): ax.annotate(k, p, xytext=(4,3), textcoords='offset points', fontsize=7, zorder=5)
+    beside = dict(textcoords='offset points', fontsize=7, zorder=5)
+    for p,name in zip(dst, names if len(dst)<=20 else []):
+        ax.annotate(name, p, xytext=(0,-6), ha='center', va='top', **beside)
+    for k,p in enumerate(src): ax.annotate(k, p, xytext=(4,3), **beside)
     ax.set(aspect='equal')
     ax.margins(.14)
     if not ax.yaxis_inverted(): ax.invert_yaxis()
@@ -267,88 +309,120 @@ def plot_weights(
     return ax
 
 # %% ../nbs/07_plot.ipynb #a6ed5a93
-LINES = [dict(color=c, linestyle=l, marker=m) for c,l,m in zip(('#0072b2','#d55e00','#009e73','#cc79a7','#000000','#e69f00','#56b4e9'), ('-','--','-.',':',(0,(5,1)),(0,(3,1,1,1)),(0,(1,1))), 'osD^vPX')]
+_COLORS = '#0072b2','#d55e00','#009e73','#cc79a7','#000000','#e69f00','#56b4e9'
+_DASHES = '-','--','-.',':',(0,(5,1)),(0,(3,1,1,1)),(0,(1,1))
+#: colour, dash and marker of the first, second, … line of a plot
+LINES = [dict(color=color, linestyle=dash, marker=m) for color,dash,m in zip(_COLORS, _DASHES, 'osD^vPX')]
 
 def _line(i): return LINES[i%len(LINES)]
-def _curve_axes(ax, size=(3.4,2.5), **kw):
+
+def _curve_axes(ax, size=(3.4,2.5), **settings):
+    "Axes with small letters, and settings such as `xlabel`"
     if ax is None: ax = plt.subplots(figsize=size, layout='constrained')[1]
     ax.tick_params(labelsize=8)
-    for k,v in kw.items(): getattr(ax, f'set_{k}')(v, fontsize=8) if k.endswith('label') else getattr(ax, f'set_{k}')(v)
-    for o in ('top','right'): ax.spines[o].set_visible(False)
+    ax.set(**settings)
+    for axis in (ax.xaxis,ax.yaxis): axis.label.set_size(8)
+    for side in ('top','right'): ax.spines[side].set_visible(False)
     return ax
 
 # %% ../nbs/07_plot.ipynb #b767009f
+def _finite_errors(e, name):
+    e = np.asarray(torch.as_tensor(e).detach().cpu(), dtype=float)
+    if not np.isfinite(e).any(): raise ValueError('there is no error to draw'+(f" in '{name}'" if name else ''))
+    return e
+
 def plot_cumulative(
     errors, # name → errors (N,) of images as fractions, or one such tensor
     upto:float=.3, # end of the x axis, as a fraction
-    failure:float|None=.1, # mark this error
-    ax=None
+    failure:float|None=.1, # mark this error, as a fraction
+    ax=None # default: new axes
 ): # the axes
-    "Share of images whose error is at most x (`cumulative_error`)"
+    "Share of images whose error is at most x (`cumulative_error`); raises ValueError where there is no error at all"
     if not isinstance(errors, dict): errors = {'':errors}
     ax = _curve_axes(ax, xlabel='error, % of the eye distance', ylabel='images, %', xlim=(0,100*upto), ylim=(0,101))
-    for i,(n,e) in enumerate(errors.items()):
-        e = np.asarray(torch.as_tensor(e).detach().cpu(), dtype=float)
-        if not np.isfinite(e).any(): raise ValueError(f"there is no error to draw in '{n}'" if n else 'there is no error to draw')
+    for i,(name,e) in enumerate(errors.items()):
+        e = _finite_errors(e, name)
         x,share = cumulative_error(e, upto, 601)
-        ax.plot(100*x, 100*share, label=f'{n} (mean {100*np.nanmean(e):.1f}%)' if n else None, **{**_line(i), 'marker':None}, lw=1.6)
+        label = f'{name} (mean {100*np.nanmean(e):.1f}%)' if name else None
+        ax.plot(100*x, 100*share, label=label, **{**_line(i), 'marker':None}, lw=1.6)
     if failure: ax.axvline(100*failure, color='.6', lw=.8, zorder=0)
     if any(errors): ax.legend(fontsize=7, frameon=False, loc='lower left', bbox_to_anchor=(0,1), borderaxespad=.2)
     return ax
 
 # %% ../nbs/07_plot.ipynb #7456b713
+def _few_shot_table(t, name):
+    "The table with `n` as a column"
+    t = t if 'n' in t else t.reset_index()
+    missing = [c for c in ('n','mean','sd') if c not in t]
+    if not missing: return t
+    which = f' {name!r}' if name else ''
+    raise ValueError(f"the table{which} has no column {', '.join(missing)}; it has {', '.join(map(str, t.columns))}")
+
+def _label_ticks(ax, place, n_all):
+    "Ticks at the numbers of labels, every second one if there are many"
+    order = sorted(place, key=place.get)
+    if len(order)>8: order = [n for i,n in enumerate(order) if i%2==0 or n=='all']
+    text = [f'all\n{n_all or ""}'.strip() if n=='all' else f'{place[n]:g}' for n in order]
+    ax.set_xticks([place[n] for n in order], text)
+    ax.set_xticks([], minor=True)
+
 def plot_few_shot(
-    tables, # name → table of `few_shot` (index or column `n`, columns `mean` and `sd`, errors as fractions), or one such table
-    reference:dict|None=None, # name → error, drawn as a level line
+    tables, # name → table of `few_shot` (index or column `n`, columns `mean` and `sd`, both fractions), or one table
+    reference:dict|None=None, # name → error as a fraction, drawn as a level line
     n_all:int|None=None, # how many images 'all' are; default: a place to the right, labelled so
-    ax=None
+    ax=None # default: new axes
 ): # the axes
     "Error over the number of labelled images, with a band of one standard deviation over draws (Table 4, suppl. Fig 1)"
     if isinstance(tables, pd.DataFrame): tables = {'':tables}
-    tables = {k:t if 'n' in t else t.reset_index() for k,t in tables.items()}
-    for name,t in tables.items():
-        if miss := [c for c in ('n','mean','sd') if c not in t]: raise ValueError(f"the table{f' {name!r}' if name else ''} has no column {', '.join(miss)}; it has {', '.join(map(str, t.columns))}")
+    tables = {name:_few_shot_table(t, name) for name,t in tables.items()}
     ns = {n for t in tables.values() for n in t.n}
-    at = {n:float(n) for n in ns if n!='all'}
-    if 'all' in ns: at['all'] = float(n_all or 3*max(at.values(), default=1))
+    place = {n:float(n) for n in ns if n!='all'}
+    if 'all' in ns: place['all'] = float(n_all or 3*max(place.values(), default=1))
     ax = _curve_axes(ax, xlabel='labelled images', ylabel='error, % of the eye distance', xscale='log')
     for i,(name,t) in enumerate(tables.items()):
-        n,m,sd = t.n.map(at).to_numpy(float),100*t['mean'].to_numpy(float),100*t.sd.fillna(0).to_numpy(float)
-        ax.fill_between(n, m-sd, m+sd, color=_line(i)['color'], alpha=.18, lw=0)
-        ax.plot(n, m, **_line(i), ms=4, lw=1.6, label=name)
+        n,mean = t.n.map(place).to_numpy(float),100*t['mean'].to_numpy(float)
+        sd = 100*t.sd.fillna(0).to_numpy(float)
+        ax.fill_between(n, mean-sd, mean+sd, color=_line(i)['color'], alpha=.18, lw=0)
+        ax.plot(n, mean, **_line(i), ms=4, lw=1.6, label=name)
     for i,(name,e) in enumerate((reference or {}).items()):
         ax.axhline(100*e, color='.45', lw=1, ls=('--',':','-.')[i%3])
-        ax.annotate(name, (1,100*e), xycoords=('axes fraction','data'), xytext=(0,2), textcoords='offset points', fontsize=7, ha='right', color='.3')
-    order = sorted(at, key=at.get)
-    if len(order)>8: order = [n for i,n in enumerate(order) if i%2==0 or n=='all']
-    ax.set_xticks([at[n] for n in order], [f'all\n{n_all or ""}'.strip() if n=='all' else f'{at[n]:g}' for n in order])
-    ax.set_xticks([], minor=True)
+        ax.annotate(name, (1,100*e), xycoords=('axes fraction','data'), xytext=(0,2), textcoords='offset points',
+                    fontsize=7, ha='right', color='.3')
+    _label_ticks(ax, place, n_all)
     if any(tables): ax.legend(fontsize=7, frameon=False)
     return ax
 
 # %% ../nbs/07_plot.ipynb #eeb03783
-_units = dict(equivariance='equivariance, px', still='standing still, share', frame='on the frame, share', spread='spread, px', sharpness='sharpness, px')
+_UNITS = dict(equivariance_px='equivariance, px', share_static='standing still, share',
+              share_on_border='on the border, share', nearest_px='nearest landmark, px',
+              map_std_px='std of the maps, px')
 
 def _history(h):
-    "Table of a run: a path, a table, or a learner that was fitted"
-    if isinstance(h, pd.DataFrame): return h
-    if hasattr(h, 'recorder'): return pd.DataFrame(h.recorder.values, columns=h.recorder.metric_names[1:-1])
-    h = Path(h)
-    return pd.read_csv(h/'history.csv' if h.is_dir() else h)
+    "Table of a run: a path, a table, or a learner that was fitted; with today's names of the measures"
+    if hasattr(h, 'recorder'): h = pd.DataFrame(h.recorder.values, columns=h.recorder.metric_names[1:-1])
+    if not isinstance(h, pd.DataFrame):
+        h = Path(h)
+        h = pd.read_csv(h/'history.csv' if h.is_dir() else h)
+    return h.rename(columns={old:new for old,new in OLD_METRICS.items() if new not in h})
 
 def plot_history(
     history, # run, or name → run: a learner, the folder or `history.csv` of `fse_train`, a table
-    measures=('equivariance','still','sharpness'), # columns to draw
+    measures=('equivariance_px','share_static','map_std_px'), # columns to draw
     x:str|None=None, # column of the x axis; default: epochs
-    axs=None
+    axs=None # as many axes as measures; default: new ones
 )->np.ndarray: # axes, one a measure
-    "The measures of training over its epochs"
-    runs = {k:_history(h) for k,h in (history if isinstance(history, dict) else {'':history}).items()}
-    if miss := [m for m in measures if not any(m in t for t in runs.values())]: raise ValueError(f"no column {', '.join(miss)} in the history; it has {', '.join(next(iter(runs.values())).columns)}")
-    if axs is None: axs = plt.subplots(1, len(measures), figsize=(2.3*len(measures),2.1), squeeze=False, layout='constrained')[1]
+    "The measures of training over its epochs; raises ValueError for a measure that no run has"
+    runs = {name:_history(h) for name,h in (history if isinstance(history, dict) else {'':history}).items()}
+    measures = [OLD_METRICS.get(m, m) for m in measures]
+    if missing := [m for m in measures if not any(m in t for t in runs.values())]:
+        has = ', '.join(next(iter(runs.values())).columns)
+        raise ValueError(f"no column {', '.join(missing)} in the history; it has {has}")
+    if axs is None:
+        size = 2.3*len(measures),2.1
+        axs = plt.subplots(1, len(measures), figsize=size, squeeze=False, layout='constrained')[1]
     axs = np.ravel(np.asarray(axs, dtype=object))
     for ax,m in zip(axs, measures):
-        _curve_axes(ax, xlabel=x or 'epoch', ylabel=_units.get(m, m))
+        _curve_axes(ax, xlabel=x or 'epoch', ylabel=_UNITS.get(m, m))
         for i,(name,t) in enumerate(runs.items()):
             if m not in t: continue
             t = t.dropna(subset=[m])
