@@ -34,7 +34,7 @@ def landmark_markers(
 
 # %% ../nbs/00a_draw.ipynb #96ba7b51
 def scatter_landmarks(
-    ax,
+    ax, # axes of matplotlib
     xy, # (K,2) or (N,K,2) in units of the axes
     s=26, # area of a marker, points²
     hollow:bool=False, # rings instead of discs
@@ -54,7 +54,7 @@ def scatter_landmarks(
 def show_landmarks(
     img, # tensor (1 or 3,h,w) in [-1,1], or an array that `imshow` takes
     pts, # (K,2) in [-1,1] of the image
-    ax=None, # axes; default: new ones
+    ax=None, # axes of matplotlib; default: new ones
     rings=None, # further points (K,2), drawn as rings in the same colours
     s=26 # area of a marker, points²
 ): # the axes
