@@ -24,7 +24,7 @@ from .coords import center_crop, crop_extent, to_pixels
 from .draw import scatter_landmarks
 from .sets import Files, LandmarkSet, as_set, no_problems, report, _numbers
 
-# %% ../nbs/04c_decode.ipynb #d40730f9
+# %% ../nbs/04c_decode.ipynb #bcc0cb70
 if find_spec('pillow_heif') is not None: # an extra: HEIC, the photographs of many telephones
     import pillow_heif
     pillow_heif.register_heif_opener()
@@ -198,7 +198,7 @@ Plan = namedtuple('Plan', [
 
 def plan_square(
     w, h, # of the image, pixels
-    geometry=Geometry(),
+    geometry=Geometry(), # of the square
     crop=None # left, upper, right, lower edge of the part of the image that is used
 )->Plan:
     "How an image becomes a square of `geometry.size` pixels; raises ValueError for an empty crop"
@@ -331,7 +331,7 @@ class ImageCache:
         points = 'no points' if self.points is None else f'{len(self.names)} points'
         return f'ImageCache: {len(self)} images of {self.size}x{self.size}, {points}'
 
-# %% ../nbs/04c_decode.ipynb #494c8d08
+# %% ../nbs/04c_decode.ipynb #9b4b4277
 @patch
 def batch(self:ImageCache,
     i # numbers
@@ -366,7 +366,7 @@ def new_empty(self:ImageCache)->ImageCache:
     nothing = np.empty((0,self.size,self.size,3), np.uint8)
     return self[:0]._with(data=nothing, rows=None, problems=no_problems())
 
-# %% ../nbs/04c_decode.ipynb #4618d742
+# %% ../nbs/04c_decode.ipynb #e2048e1d
 @patch
 def to_original(self:ImageCache,
     i, # number, numbers or slice
@@ -498,7 +498,7 @@ def _read_cache(file, key):
     except Exception: return None # whatever is wrong with it, it is made anew
     return (data,log) if str(log.pop('key', ''))==key and len(data)==len(log['index']) else None
 
-# %% ../nbs/04c_decode.ipynb #83776a67
+# %% ../nbs/04c_decode.ipynb #c03e03df
 def _fingerprint(s, **settings):
     "A name for what `decode_images` would make of the set: its files as they are on disk, and the settings"
     h = hashlib.sha1(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -575,7 +575,7 @@ def decode_images(
         got = _fill_memory(decoded, n, side) if file is None else _fill_file(decoded, n, side, file, key)
     return _as_cache(s, g, *got, warn_small)
 
-# %% ../nbs/04c_decode.ipynb #d8485918
+# %% ../nbs/04c_decode.ipynb #6fe78850
 @patch
 def decode(self:Geometry,
     images, # all that `decode_images` takes, or an `ImageCache` of squares like these
@@ -609,7 +609,7 @@ def as_squares(self:LandmarkSet,
 def show(self:LandmarkSet,
     n=8, # images
     size=96, # side of each, pixels
-    ncols=8,
+    ncols=8, # images in a row
     **kwargs # of `decode_images`
 ): # axes
     "A grid of the first `n` images with their points"

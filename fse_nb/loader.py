@@ -25,7 +25,7 @@ from .decode import ImageCache, decode_images, to_channels
 def walk(
     start:int, stop:int, # steps
     n:int, # things that are walked through
-    seed:int=0
+    seed:int=0 # of the permutations
 )->np.ndarray: # (stop-start,), numbers below n
     "Steps `start` to `stop` of an endless walk through permutations of `range(n)`; permutation p depends on (seed, p)"
     first,last = start//n,(max(stop, start+1)-1)//n
@@ -45,7 +45,7 @@ class ToChannels(DisplayedTransform):
 class CacheDL(TfmdDL):
     "Batches of an `ImageCache`: gathered as bytes, moved to the device, there made floats in [-1,1], channels last"
     def __init__(self,
-        dataset:ImageCache,
+        dataset:ImageCache, # its geometry says how many channels a batch has
         bs:int=16, # images per batch
         shuffle:bool=False, # take them from a `walk`
         seed:int=0, # of the walk and of the augmentation
@@ -80,7 +80,7 @@ class CacheDL(TfmdDL):
         super().before_iter()
         self.after_batch.split_idx = self.split_idx
 
-# %% ../nbs/04f_loader.ipynb #1bfce7cd
+# %% ../nbs/04f_loader.ipynb #a475f5b7
 @patch(as_prop=True)
 def n_ranks(self:CacheDL)->int: # processes that share the walk
     return max(1, num_distrib())
@@ -94,7 +94,7 @@ def __len__(self:CacheDL):
 
 @patch
 def set_epoch(self:CacheDL,
-    epoch:int,
+    epoch:int, # counted from 0
     skip:int=0 # batches
 )->CacheDL: # itself
     "The next pass is epoch `epoch`, from batch `skip` on"
@@ -138,7 +138,7 @@ def one_batch(self:CacheDL):
     if not len(self): raise ValueError('This loader holds no images: give some to `test_dl`.')
     return next(iter(self))
 
-# %% ../nbs/04f_loader.ipynb #2a5aca06
+# %% ../nbs/04f_loader.ipynb #ed8c2fc5
 @patch
 def new(self:CacheDL,
     dataset=None, # `ImageCache`, or all that `decode_images` takes; default: the same

@@ -26,7 +26,7 @@ class Files:
         return Files(self.items[i] if isinstance(i, slice) else [self.items[k] for k in i])
     def __eq__(self, other): return list(self)==[Path(f) for f in other]
     def __repr__(self): return f'{len(self)} files'+(f', the first {self.items[0]}' if self.items else '')
-    def map(self, f): return L(self).map(f)
+    def map(self, f): return L(self).map(f) # f of a Path
 
 # %% ../nbs/04a_sets.ipynb #1dfc01f4
 class LandmarkSet:
@@ -127,7 +127,7 @@ def where(self:LandmarkSet,
         keep &= self.split==split
     return self[keep]
 
-# %% ../nbs/04a_sets.ipynb #ccf10dab
+# %% ../nbs/04a_sets.ipynb #c6c8cf85
 @patch
 def only(self:LandmarkSet,
     names # of points of this set
@@ -143,7 +143,7 @@ def only(self:LandmarkSet,
     if s.visible is not None: s.visible = s.visible[:,i]
     return s
 
-# %% ../nbs/04a_sets.ipynb #8b92c03e
+# %% ../nbs/04a_sets.ipynb #15d3785c
 image_suffixes = frozenset('''
     .jpg .jpeg .jpe .jfif .pjpeg .pjp .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .tga .pcx .sgi .ras
     .pgm .ppm .pbm .pnm .jp2 .j2k .j2c .jpc .jpf .jpx .heic .heif .hif .avif .jxl
@@ -195,7 +195,7 @@ def report(
     more = '; …' if len(problems)>5 else ''
     warnings.warn(f"{len(problems)} of {n} {what} left out ({some}{more}); see .problems", stacklevel=3)
 
-# %% ../nbs/04a_sets.ipynb #8004134b
+# %% ../nbs/04a_sets.ipynb #1be89c6e
 def as_set(
     o # LandmarkSet, folder, file, list of files, uint8 images (N,H,W,3) or (H,W,3), or a list of the latter
 )->LandmarkSet:
@@ -288,7 +288,7 @@ def _held_out(files, share, seed, at_least=0, at_most=None):
 @patch
 def random_split(self:LandmarkSet,
     pct:float=.1, # share of the images in the second set, 0 to 1
-    seed:int=0
+    seed:int=0 # of the draw
 )->tuple: # two `LandmarkSet`s
     "Two sets: all but `pct` of the images, and these"
     held = _held_out(self.files, pct, seed)
