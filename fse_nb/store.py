@@ -18,7 +18,7 @@ import fse_nb
 # %% ../nbs/00b_store.ipynb #873587f0
 def write_bytes(
     path, # file to write; its folder is made if need be
-    data:bytes
+    data:bytes # all that the file is to hold
 )->Path:
     "Write a file whole or not at all; raises OSError that names the file, and leaves what was there before"
     path = Path(path)
@@ -37,16 +37,16 @@ def write_bytes(
 
 def write_json(
     path, # file to write
-    d # anything that JSON knows; other things as their text
+    record # anything that JSON knows; other things are written as their text
 )->Path:
     "A JSON file, indented"
-    return write_bytes(path, json.dumps(d, indent=1, default=str).encode())
+    return write_bytes(path, json.dumps(record, indent=1, default=str).encode())
 
 # %% ../nbs/00b_store.ipynb #fbbb5a91
 def save_tensors(
     path, # file to write
     tensors:dict, # name → tensor, on any device
-    meta:dict # what else there is to say, JSON-able
+    meta:dict # what else there is to say, as JSON can hold it
 )->Path:
     "Write tensors and a text beside them to one safetensors file"
     whole = {k:v.detach().cpu().contiguous().clone() for k,v in tensors.items()}
@@ -54,7 +54,7 @@ def save_tensors(
 
 def load_tensors(
     path # file that `save_tensors` wrote
-): # (tensors, meta)
+): # (tensors, meta), both dicts
     "Read tensors and text; raises FileNotFoundError, or ValueError where the file is damaged or not ours"
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path} does not exist')
@@ -85,6 +85,11 @@ def provenance()->dict:
     commit = _git('rev-parse', '--short', 'HEAD') if _git('rev-parse', '--show-toplevel')==str(home) else None
     if commit and _git('status', '--porcelain', '--untracked-files=no'): commit += '+'
     gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
-    return dict(command=' '.join([Path(sys.argv[0]).name, *map(_relative, sys.argv[1:])]), fse_nb=fse_nb.__version__,
-                torch=torch.__version__, python=platform.python_version(), commit=commit or None,
-                machine=f'{platform.machine()}, {os.cpu_count()} cores{gpu}', started=time.strftime('%Y-%m-%dT%H:%M:%S'))
+    return dict(
+        command=' '.join([Path(sys.argv[0]).name, *map(_relative, sys.argv[1:])]),
+        fse_nb=fse_nb.__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        commit=commit or None,
+        machine=f'{platform.machine()}, {os.cpu_count()} cores{gpu}',
+        started=time.strftime('%Y-%m-%dT%H:%M:%S'))
