@@ -584,12 +584,13 @@ def decode(self:Geometry,
     "Images of any kind as squares of bytes: what `see` and the loaders take; raises ValueError for other squares"
     if not isinstance(images, ImageCache): return decode_images(images, geometry=self, **kwargs)
     its = images.geometry
+    if its==self: return images # also pairs of squares, one above the other
     if images.size!=self.size:
         raise ValueError(f'these squares have {images.size} pixels, not {self.size}: decode the images anew')
     if (its.border,its.fill*bool(its.border))!=(self.border,self.fill*bool(self.border)):
         raise ValueError(f'these squares have a border of {its.border} pixels of {its.fill}, '
                          f'not of {self.border} of {self.fill}: decode the images anew')
-    return images if its==self else images._with(geometry=self)
+    return images._with(geometry=self)
 
 # %% ../nbs/04c_decode.ipynb #4d07be52
 @patch
