@@ -45,7 +45,7 @@ def not_a_page(
     raise BadData(f'{file} is a web page{title} in place of data: the download failed, perhaps over a quota. '
                   'Delete it and download it again.')
 
-# %% ../nbs/04d_formats.ipynb #8c058272
+# %% ../nbs/04d_formats.ipynb #b0dc2ac6
 _KINDS = {b'%PDF':'a PDF', b'PK\x03\x04':'a zip archive: unpack it', b'\x1f\x8b':'packed with gzip: unpack it',
           b'\x89HDF':'an HDF5 file', b'SQLite format 3':'an SQLite database', b'MATLAB 5.0':'a MATLAB file',
           b'version https://git-lfs':'a pointer of Git LFS, not the data: fetch it with `git lfs pull`',
@@ -78,11 +78,11 @@ def _number(
     text:str,
     comma:bool=False # may the decimal point be a comma?
 )->float: # NaN if it is blank, None if it is no number
-    text = text.strip()
-    if text.lower() in ('','nan','na','n/a','none','null'): return math.nan
-    if comma and re.fullmatch(r'[-+]?\d+,\d+', text): text = text.replace(',','.')
     try: return float(text) if '_' not in text else None # Python reads 1_0 as 10
-    except ValueError: return None
+    except ValueError: pass
+    text = text.strip()
+    if text.lower() in ('','na','n/a','none','null'): return math.nan
+    return float(text.replace(',', '.')) if comma and re.fullmatch(r'[-+]?\d+,\d+', text) else None
 
 def _is_number(text): return _number(text) is not None and text.strip()!=''
 
@@ -129,7 +129,7 @@ def parse_rows(
     values = np.array([v+[math.nan]*(width-len(v)) for v in values]).reshape(-1, width)
     return names,values,rows,bad
 
-# %% ../nbs/04d_formats.ipynb #4b245713
+# %% ../nbs/04d_formats.ipynb #57d68a71
 class _Listing:
     "What lies in folders; each is looked at once"
     def __init__(self): self.exact,self.folded = {},{}
@@ -159,7 +159,7 @@ def _split(path): return path.rpartition('/')[::2] if os.sep=='/' else os.path.s
 def _below(root, name): return name if os.path.isabs(name) else f'{root}/{name}'
 def _plain(name): return name.strip().replace('\\', '/')
 
-# %% ../nbs/04d_formats.ipynb #8fa2247f
+# %% ../nbs/04d_formats.ipynb #fb08593a
 def _readings(name, root, anywhere):
     "Paths that a name may stand for, the most literal first, each with what was done to it (None: nothing to mention)"
     plain = _plain(name)
@@ -229,7 +229,7 @@ def _looked_at(files, rows, limit=5000, sample=500):
         else: sizes[i] = size
     return sizes,unreadable
 
-# %% ../nbs/04d_formats.ipynb #150b3b00
+# %% ../nbs/04d_formats.ipynb #fd180699
 def same_bytes(
     files # paths
 )->dict: # number of a file → number of the first that holds the same bytes
@@ -244,7 +244,7 @@ def same_bytes(
             if first!=i: copies[i] = first
     return copies
 
-# %% ../nbs/04d_formats.ipynb #ebc4ac3b
+# %% ../nbs/04d_formats.ipynb #e9484f69
 def _point_problems(points, blanks):
     "Why the points (N,L,2) of an image cannot be right: number → reason"
     nan,why = np.isnan(points),{}
@@ -275,7 +275,7 @@ def _other_sizes(sizes):
     other = ~np.isnan(sizes[:,0])&(sizes!=(w,h)).any(1)
     return {i:f'{sizes[i,0]:g}x{sizes[i,1]:g} pixels, the others {w:g}x{h:g}' for i in np.flatnonzero(other)}
 
-# %% ../nbs/04d_formats.ipynb #aaf88a39
+# %% ../nbs/04d_formats.ipynb #8fd4aaa3
 UNITS = dict(px=None, relative=1., percent=100.)
 
 def _unmark(points, marks, file):
@@ -308,7 +308,7 @@ def _hint_at_origin(points, sizes, file):
     elif len(values)>7 and (values%1==.5).all():
         note(file, 'all coordinates end in .5: if they count from the corner of the first pixel, say origin=.5')
 
-# %% ../nbs/04d_formats.ipynb #47776259
+# %% ../nbs/04d_formats.ipynb #8f3ddad1
 _TURNS = { # EXIF orientation → where a point x,y of the stored image (w,h) is seen; all in pixel edges
     1:lambda x,y,w,h: (x,y), 2:lambda x,y,w,h: (w-x,y), 3:lambda x,y,w,h: (w-x,h-y), 4:lambda x,y,w,h: (x,h-y),
     5:lambda x,y,w,h: (y,x), 6:lambda x,y,w,h: (h-y,x), 7:lambda x,y,w,h: (h-y,w-x), 8:lambda x,y,w,h: (y,w-x)}
@@ -335,7 +335,7 @@ def _to_file(file, said, size):
     if abs(w*now_h/now_w-h)<max(1, w/now_w): # rounded to whole pixels
         return 'resized',lambda p: (p+.5)*(now_w/w, now_h/h)-.5
 
-# %% ../nbs/04d_formats.ipynb #328e0a60
+# %% ../nbs/04d_formats.ipynb #43a6ee13
 def _undo_copies(files, points, boxes, said, sizes, left_out, file):
     "Moves points, and boxes (N,4: left, upper, width, height), to the files as they are; rows where it cannot"
     why,counts = {},Counter()
@@ -401,9 +401,7 @@ def checked(
         leave_out({i:'not a readable image' for i in unreadable})
         if n>len(why) and (one_size or size is not None): leave_out(_other_sizes(known))
         if n<=5000 and (copies := same_bytes(files)):
-            i,first = next(iter(copies.items()))
-            note(file or 'images', f'{len(copies)} images are copies of another, such as {_end(files[first])} and '
-                 f'{_end(files[i])}: a random split may part them')
+            _tell_copies(files, copies, kwargs.get('split'), file or 'images')
     if points is not None:
         points = np.array(points, np.float64).reshape(n, len(names), 2)
         leave_out(_point_problems(points, blanks))
@@ -421,7 +419,7 @@ def checked(
     s = LandmarkSet(Files(files), points, names, crop=crop, visible=visible, meta=meta, problems=table, **kwargs)
     return s[np.array([i not in why for i in range(n)], bool)] if why else s
 
-# %% ../nbs/04d_formats.ipynb #ffd0972e
+# %% ../nbs/04d_formats.ipynb #4e33bfb1
 def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, unit, marks, annotated):
     "Points and boxes in 0-based pixels of the files; rows of which that is unknown are left out"
     good = np.array([i not in why for i in range(len(files))], bool)
@@ -441,7 +439,17 @@ def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, u
         leave_out(_undo_copies(files, points, boxes, annotated, sizes, why, file))
     return points,boxes
 
-def _end(path): return _short('/'.join(Path(path).parts[-2:]))
+def _end(path, n=2): return _short('/'.join(Path(path).parts[-n:]))
+
+def _tell_copies(files, copies, split, file):
+    "A note of images with the same bytes"
+    i,first = next(iter(copies.items()))
+    apart = 'a random split may part them'
+    if split is not None:
+        split = list(split)
+        apart = f'{sum(split[i]!=split[k] for i,k in copies.items())} of them lie in another split'
+    pair = f'{_end(files[first], 3)} and {_end(files[i], 3)}'
+    note(file, f'{len(copies)} images are copies of another, such as {pair}; {apart}')
 def _short(text):
     "Text in one line of at most 60 characters"
     text = re.sub(r'\s+', ' ', text)
@@ -457,7 +465,7 @@ def _with_boxes(meta, boxes):
     meta['bbox'] = pd.Series(boxes, dtype=object)
     return meta
 
-# %% ../nbs/04d_formats.ipynb #a439d9a1
+# %% ../nbs/04d_formats.ipynb #681f5702
 class Rows:
     "The objects that a reader finds in an annotation file, and why others are left out"
     def __init__(self,
@@ -471,20 +479,25 @@ class Rows:
         image:str, # its name, as the annotation writes it
         points=None, # (L,2), as it writes them
         row=None, # number in the file
-        **more # split, visible (L,), crop (4,), bbox (4,), annotated (w,h), key; anything else goes to `meta`
+        split:str=None, # as the annotation calls it
+        visible=None, # (L,) 0, 1, 2
+        crop=None, # left, upper, right, lower edge
+        bbox=None, # left, upper, width, height; NaN if there is none
+        annotated=None, # width and height of the image as it was annotated
+        key=None, # what tells the object from others in the image
+        meta:dict=None # anything else that is known of it
     ):
-        if str(image).strip(): self.found.append(dict(image=image, points=points, row=row, **more))
-        else: self.leave_out(row, 'no image is named')
+        if not str(image).strip(): return self.leave_out(row, 'no image is named')
+        self.found.append(dict(image=image, points=points, row=row, split=split, visible=visible, crop=crop, bbox=bbox,
+                               annotated=annotated, key=key, meta=meta or {}))
 
     def leave_out(self, row, why, file=None): self.problems.append((file or self.file, row, why))
     def pass_over(self, row, why, file=None): self.passed.append((file or self.file, row, why)) # rightly
 
-    def column(self, name): return [o.get(name) for o in self.found]
-    def has(self, name): return any(o.get(name) is not None for o in self.found)
+    def column(self, name): return [o[name] for o in self.found]
+    def has(self, name): return any(o[name] is not None for o in self.found)
 
-# %% ../nbs/04d_formats.ipynb #11076c12
-_OWN = 'image points row split visible crop bbox annotated key'.split()
-
+# %% ../nbs/04d_formats.ipynb #cd4f5455
 @patch
 def to_set(self:Rows,
     names, # of the L points; None: there are no points
@@ -498,7 +511,7 @@ def to_set(self:Rows,
     images = self.column('image')
     files = locate(images, self.root, self.anywhere, self.file)
     key = [str((os.path.normpath(f),k)) for f,k in zip(files, self.column('key'))]
-    others = list(dict.fromkeys(k for o in self.found for k in o if k not in _OWN)) if meta is None else meta
+    others = list(dict.fromkeys(k for o in self.found for k in o['meta'])) if meta is None else meta
     points = visible = None
     if names is not None:
         points = np.array(self.column('points'), np.float64).reshape(len(files), len(names), 2)
@@ -506,10 +519,10 @@ def to_set(self:Rows,
     return checked(files, points, names, self.column('row'), self.file, self.problems, passed=self.passed, key=key,
         split=[split_name(o or '') for o in self.column('split')] if self.has('split') else None,
         visible=visible, crop=array('crop', 4), boxes=array('bbox', 4), annotated=array('annotated', 2),
-        meta=pd.DataFrame({k:pd.Series(self.column(k), dtype=object) for k in others}) if others else None,
+        meta=pd.DataFrame([[o['meta'].get(k) for k in others] for o in self.found], columns=others) if others else None,
         **{'name':Path(self.file).stem, **kwargs})
 
-# %% ../nbs/04d_formats.ipynb #78c19082
+# %% ../nbs/04d_formats.ipynb #774782e2
 _SPLITS = dict(train='train training trn trainset train_set'.split(),
                valid='val valid validation dev eval valset validset val_set'.split(),
                test='test testing tst testset test_set publictest privatetest'.split())
@@ -559,7 +572,7 @@ class Table:
 
     def cells(self, i, n=None): return [cells[i].strip() if i<len(cells) else '' for _,cells in self.rows[:n]]
 
-# %% ../nbs/04d_formats.ipynb #d002bf00
+# %% ../nbs/04d_formats.ipynb #e4f7b5b8
 def _is_image_name(cell): return os.path.splitext(cell)[1].lower() in image_suffixes
 
 def _axis(name):
@@ -605,7 +618,7 @@ def split_column(self:Table):
     known = lambda i: all(split_name(c) in _SPLITS for c in self.cells(i))
     return next((self.low.index(k) for k in _SPLIT_COLUMNS if k in self.low and known(self.low.index(k))), None)
 
-# %% ../nbs/04d_formats.ipynb #6406f3cc
+# %% ../nbs/04d_formats.ipynb #025db8e2
 @patch
 def numbers(self:Table, columns, rows):
     "Rows (number, cells) as long as the header and with numbers in the columns, and these; `rows` learns of the others"
@@ -674,7 +687,7 @@ def from_csv(
         return _from_long(table, rows, at, by, pairs[0][1:], names, instance, kwargs)
     return _from_wide(table, rows, at, pairs, instance, kwargs)
 
-# %% ../nbs/04d_formats.ipynb #f93952a0
+# %% ../nbs/04d_formats.ipynb #5297513a
 def _from_wide(table, rows, at, pairs, instance, kwargs):
     low = table.low
     xy = [c for _,*columns in pairs for c in columns]
@@ -687,13 +700,14 @@ def _from_wide(table, rows, at, pairs, instance, kwargs):
     used = {at,split,*xy,*seen.values(),*crop,*box}
     others = [i for i in range(len(table.head)) if i not in used]
     kept,values = table.numbers([*xy,*crop,*box,*seen.values()], rows)
-    parts = np.split(values, np.cumsum([len(xy),len(crop),len(box)]), axis=1)
-    for (row,cells),points,own_crop,own_box,own_seen in zip(kept, *parts):
-        visible = np.full(len(pairs), 2)
-        visible[list(seen)] = np.nan_to_num(own_seen).clip(0, 2)
-        rows.add(cells[at], points if pairs else None, row, split=cells[split].strip() if split is not None else None,
-                 crop=own_crop if crop else None, bbox=own_box if box else None, visible=visible if seen else None,
-                 key=cells[by] if by is not None else None, **{table.head[i]:cells[i] for i in others})
+    xy,crops,boxes,told = np.split(values, np.cumsum([len(xy),len(crop),len(box)]), axis=1)
+    visible = np.full((len(kept),len(pairs)), 2)
+    visible[:,list(seen)] = np.nan_to_num(told).clip(0, 2)
+    for k,(row,cells) in enumerate(kept):
+        rows.add(cells[at], xy[k].reshape(-1, 2) if pairs else None, row,
+                 split=None if split is None else cells[split], key=None if by is None else cells[by],
+                 crop=crops[k] if crop else None, bbox=boxes[k] if box else None, visible=visible[k] if seen else None,
+                 meta={table.head[i]:cells[i] for i in others})
     return rows.to_set([name for name,*_ in pairs] or None, meta=[table.head[i] for i in others], **kwargs)
 
 # %% ../nbs/04d_formats.ipynb #441c949d
@@ -721,7 +735,7 @@ def _from_long(table, rows, at, by, xy, names, instance, kwargs):
     kept,values = table.numbers([*xy] + ([] if seen is None else [seen]), rows)
     objects,order = {},list(names.values()) if names else []
     for (row,cells),(x,y,*v) in zip(kept, values):
-        image,who = cells[at].strip(),cells[of].strip() if of is not None else ''
+        image,who = cells[at],cells[of].strip() if of is not None else ''
         own = objects.setdefault((image,who), dict(row=row, cells=cells, points={}))
         point = f'p{len(own["points"])}' if by is None else cells[by].strip()
         point = (names or {}).get(point, point)
@@ -733,10 +747,9 @@ def _from_long(table, rows, at, by, xy, names, instance, kwargs):
     for (image,who),own in objects.items():
         if not own['points']: continue
         values = np.array([own['points'].get(name, (np.nan,np.nan,0)) for name in order])
-        more = {table.head[of]:who} if of is not None else {}
-        if split is not None: more['split'] = own['cells'][split]
-        if seen is not None: more['visible'] = np.nan_to_num(values[:,2]).clip(0, 2)
-        rows.add(image, values[:,:2], own['row'], key=who, **more)
+        rows.add(image, values[:,:2], own['row'], split=None if split is None else own['cells'][split], key=who,
+                 visible=None if seen is None else np.nan_to_num(values[:,2]).clip(0, 2),
+                 meta=None if of is None else {table.head[of]:who})
     return rows.to_set(order, **kwargs)
 
 # %% ../nbs/04d_formats.ipynb #05b33549
@@ -768,7 +781,7 @@ def _point_names(category):
         names.append(f'{name}#{again+1}' if again else name)
     return names
 
-# %% ../nbs/04d_formats.ipynb #2818f3f2
+# %% ../nbs/04d_formats.ipynb #e5f06f45
 def _three_columns(annotations, names_of):
     "Have the keypoints of a file three numbers a point (or only two)? The most common reading decides"
     fits = Counter()
@@ -802,7 +815,7 @@ def _meaning(v, there, file):
         return 'none'
     return 'visibility'
 
-# %% ../nbs/04d_formats.ipynb #4b2b3196
+# %% ../nbs/04d_formats.ipynb #2d114e34
 def _coco(file):
     "The three lists of a COCO file"
     text = read_text(file)
@@ -852,7 +865,7 @@ def from_coco(
     _add_objects(rows, found, images, categories, width, names)
     return rows.to_set(names, meta=['annotation','image_id','category'], strict=strict, unit=unit, **kwargs)
 
-# %% ../nbs/04d_formats.ipynb #cf46aed6
+# %% ../nbs/04d_formats.ipynb #47446263
 def _numbered_points(a, width): return [f'p{i}' for i in range(len(a['keypoints'])//width)]
 
 def _coco_names(found, categories, file):
@@ -878,8 +891,8 @@ def _add_objects(rows, found, images, categories, width, names):
         else:
             own_id = a.get('id', row)
             rows.add(str(image['file_name']), points, row, visible=visible, bbox=_box(a.get('bbox')), key=_id(own_id),
-                     annotated=_size(image), annotation=str(own_id), image_id=str(image['id']),
-                     category=str(category.get('name', category['id'])))
+                     annotated=_size(image), meta=dict(annotation=str(own_id), image_id=str(image['id']),
+                                                       category=str(category.get('name', category['id']))))
 
 def _numbers_or_none(o, n):
     good = isinstance(o, (list,tuple)) and len(o)==n and all(type(v) in (int,float) and abs(v)<1e6 for v in o)
@@ -933,7 +946,7 @@ def _dlc_objects(cells, points, twice, comma, likelihood):
         else: found[p.individual][p.part] = (x,y)
     return found
 
-# %% ../nbs/04d_formats.ipynb #3e0a8e80
+# %% ../nbs/04d_formats.ipynb #42e85032
 def _dlc_root(file):
     "The folder of the project that a table lies in, or that of the table"
     return next((p for p in Path(file).resolve().parents if (p/'labeled-data').is_dir()), Path(file).parent)
@@ -949,6 +962,7 @@ def from_dlc(
     head,lines,lead,sep = _dlc_table(file)
     points,rows,twice = _dlc_points(head, lead, file),Rows(file, root),Counter()
     names,n = list(dict.fromkeys(p.part for p in points)),len(head['coords'])
+    seen = read_visibility(_beside(file), names)
     for row,cells in lines:
         try:
             if len(cells)!=n: raise ValueError(f'{len(cells)} cells instead of {n}')
@@ -956,18 +970,16 @@ def from_dlc(
         except ValueError as e:
             rows.leave_out(row, str(e))
             continue
-        image = '/'.join(c.strip() for c in cells[:lead] if c.strip())
+        image = cells[0] if lead==1 else '/'.join(c.strip() for c in cells[:lead] if c.strip())
         for who in [o for o,parts in found.items() if parts] or list(found)[:1]:
-            more = dict(individual=who, key=who) if 'individuals' in head else {}
-            rows.add(image, [found[who].get(p, (np.nan,np.nan)) for p in names], row, **more)
+            rows.add(image, [found[who].get(p, (np.nan,np.nan)) for p in names], row, key=who,
+                     visible=seen.get((_plain(image),who)), meta=dict(individual=who) if who else None)
     _dlc_notes(file, points, twice, likelihood)
     if rows.found and all(o['image'].isdigit() for o in rows.found):
         raise BadData(f'{file} numbers the frames of a video in place of images: extract the frames first.')
     if root is None:
-        project = _dlc_root(file)
-        rows.root = project if any((project/_plain(o['image'])).exists() for o in rows.found) else Path(file).parent
-    seen = read_visibility(_beside(file), names)
-    for o in rows.found: o['visible'] = seen.get((_plain(o['image']),o.get('individual', '')))
+        there = lambda o: any((_dlc_root(file)/name).exists() for name in (o['image'],_plain(o['image'])))
+        rows.root = _dlc_root(file) if any(map(there, rows.found)) else Path(file).parent
     return rows.to_set(names, strict=strict, **kwargs)
 
 def _beside(file): return Path(file).with_name(f'visibility_{Path(file).stem}.csv')
@@ -981,7 +993,7 @@ def _dlc_notes(file, points, twice, likelihood):
     if not likelihood and any(p.likelihood is not None for p in points):
         note(file, 'its points have a likelihood, so a network predicted them: likelihood=.6 leaves out unsure ones')
 
-# %% ../nbs/04d_formats.ipynb #27f55a99
+# %% ../nbs/04d_formats.ipynb #598f2cc1
 def write_visibility(
     s:LandmarkSet, # with `visible`
     file, # .csv
@@ -1062,7 +1074,7 @@ def read_pts(
     if n is not None and n!=len(values)//2: raise BadData(f'{file} announces {n} points and has {len(values)//2}.')
     return values.reshape(-1, 2)-origin
 
-# %% ../nbs/04d_formats.ipynb #0c785858
+# %% ../nbs/04d_formats.ipynb #70ae2a3e
 _BEST_FIRST = '.jpg .jpeg .png .tif .tiff .bmp .webp .pgm .ppm'.split() # of several images with one name
 
 def _images_by_stem(folder):
@@ -1086,7 +1098,7 @@ def _pts_files(folder, recursive=True):
     of_mac = lambda o: o.name.startswith('._') or '__MACOSX' in o.parts
     return sorted(o for o in found if o.suffix.lower()=='.pts' and not of_mac(o))
 
-# %% ../nbs/04d_formats.ipynb #117187c9
+# %% ../nbs/04d_formats.ipynb #f0b06e09
 def from_pts(
     folder, # of .pts files, looked through with all folders in it; or one such file
     images=None, # folder of the images; default: beside the .pts files
@@ -1123,7 +1135,7 @@ def from_pts(
     return _pts_set(top, files, points, [sources[i] for i in kept], names, origin, marks,
                     problems=bad, strict=strict, name=name or top.name, **kwargs)
 
-# %% ../nbs/04d_formats.ipynb #0f234e80
+# %% ../nbs/04d_formats.ipynb #38772ac0
 def _names_beside(folder, n):
     "Names of n points: the lines of names.txt, or numbers"
     file = folder/'names.txt'
@@ -1152,7 +1164,7 @@ def _relative(files, folder):
     "Paths of images as an annotation in `folder` writes them; names of images in memory stay as they are"
     folder,known = os.path.realpath(folder),{}
     def below(path):
-        if not (os.path.isabs(path) or os.path.exists(path)): return path
+        if not (os.path.isabs(path) or os.path.lexists(path)): return path
         home,name = os.path.split(path)
         if home not in known: known[home] = os.path.relpath(os.path.realpath(home or '.'), folder)
         return name if known[home]=='.' else f'{known[home]}/{name}'
@@ -1167,7 +1179,7 @@ def _not_carried(s, file, *carried):
     lost = [k for k in has if k not in carried]
     if lost: note(file, f'{", ".join(lost)} cannot be written in this format')
 
-# %% ../nbs/04d_formats.ipynb #051b6221
+# %% ../nbs/04d_formats.ipynb #fcfce122
 @patch
 def to_df(self:LandmarkSet):
     "A wide pandas table: image, split, points, visibility, crop, box, meta"
@@ -1313,7 +1325,7 @@ def to_dlc(self:LandmarkSet,
         for image,own in cells.items(): out.writerow([image]+[own.get(c, '') for c in columns])
     write_visibility(self, _beside(file), images)
 
-# %% ../nbs/04d_formats.ipynb #99298544
+# %% ../nbs/04d_formats.ipynb #3412336e
 @patch
 def save_images(self:LandmarkSet,
     folder # is made if need be
@@ -1327,7 +1339,7 @@ def save_images(self:LandmarkSet,
     for file,image in zip(s.files, self.images): Image.fromarray(image).save(file)
     return s
 
-# %% ../nbs/04d_formats.ipynb #06119fad
+# %% ../nbs/04d_formats.ipynb #30473157
 @dataclass(frozen=True)
 class Format:
     "A kind of annotation: how it is told from others, read and written"
@@ -1370,7 +1382,7 @@ def _json_keys(file):
     if isinstance(d, list): d = d[0] if d else {}
     return list(d) if isinstance(d, dict) else []
 
-# %% ../nbs/04d_formats.ipynb #73dcdaae
+# %% ../nbs/04d_formats.ipynb #0682d789
 FORMATS = dict(
     csv=Format(('.csv','.tsv','.txt'), sniff=_is_table, read=from_csv, write=LandmarkSet.to_csv,
                about='a table, a row per image or a row per point', objects=True, visibility='a column of each point'),
@@ -1381,7 +1393,7 @@ FORMATS = dict(
     pts=Format(('','.pts'), sniff=lambda f: f.is_file() or bool(_pts_files(f)), read=from_pts, write=LandmarkSet.to_pts,
                about='.pts of 300-W, a file per image', origin=1., visibility='minus signs, or a table beside it'))
 
-# %% ../nbs/04d_formats.ipynb #df457212
+# %% ../nbs/04d_formats.ipynb #ecd93dd5
 def _found(path):
     "What lies at a path, in a few words"
     if path.is_dir():
