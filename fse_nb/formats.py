@@ -45,7 +45,7 @@ def not_a_page(
     raise BadData(f'{file} is a web page{title} in place of data: the download failed, perhaps over a quota. '
                   'Delete it and download it again.')
 
-# %% ../nbs/04d_formats.ipynb #b0dc2ac6
+# %% ../nbs/04d_formats.ipynb #8c058272
 _KINDS = {b'%PDF':'a PDF', b'PK\x03\x04':'a zip archive: unpack it', b'\x1f\x8b':'packed with gzip: unpack it',
           b'\x89HDF':'an HDF5 file', b'SQLite format 3':'an SQLite database', b'MATLAB 5.0':'a MATLAB file',
           b'version https://git-lfs':'a pointer of Git LFS, not the data: fetch it with `git lfs pull`',
@@ -129,7 +129,7 @@ def parse_rows(
     values = np.array([v+[math.nan]*(width-len(v)) for v in values]).reshape(-1, width)
     return names,values,rows,bad
 
-# %% ../nbs/04d_formats.ipynb #57d68a71
+# %% ../nbs/04d_formats.ipynb #4b245713
 class _Listing:
     "What lies in folders; each is looked at once"
     def __init__(self): self.exact,self.folded = {},{}
@@ -159,7 +159,7 @@ def _split(path): return path.rpartition('/')[::2] if os.sep=='/' else os.path.s
 def _below(root, name): return name if os.path.isabs(name) else f'{root}/{name}'
 def _plain(name): return name.strip().replace('\\', '/')
 
-# %% ../nbs/04d_formats.ipynb #fb08593a
+# %% ../nbs/04d_formats.ipynb #8fa2247f
 def _readings(name, root, anywhere):
     "Paths that a name may stand for, the most literal first, each with what was done to it (None: nothing to mention)"
     plain = _plain(name)
@@ -229,7 +229,7 @@ def _looked_at(files, rows, limit=5000, sample=500):
         else: sizes[i] = size
     return sizes,unreadable
 
-# %% ../nbs/04d_formats.ipynb #fd180699
+# %% ../nbs/04d_formats.ipynb #150b3b00
 def same_bytes(
     files # paths
 )->dict: # number of a file → number of the first that holds the same bytes
@@ -244,7 +244,7 @@ def same_bytes(
             if first!=i: copies[i] = first
     return copies
 
-# %% ../nbs/04d_formats.ipynb #e9484f69
+# %% ../nbs/04d_formats.ipynb #ebc4ac3b
 def _point_problems(points, blanks):
     "Why the points (N,L,2) of an image cannot be right: number → reason"
     nan,why = np.isnan(points),{}
@@ -275,7 +275,7 @@ def _other_sizes(sizes):
     other = ~np.isnan(sizes[:,0])&(sizes!=(w,h)).any(1)
     return {i:f'{sizes[i,0]:g}x{sizes[i,1]:g} pixels, the others {w:g}x{h:g}' for i in np.flatnonzero(other)}
 
-# %% ../nbs/04d_formats.ipynb #8fd4aaa3
+# %% ../nbs/04d_formats.ipynb #aaf88a39
 UNITS = dict(px=None, relative=1., percent=100.)
 
 def _unmark(points, marks, file):
@@ -308,7 +308,7 @@ def _hint_at_origin(points, sizes, file):
     elif len(values)>7 and (values%1==.5).all():
         note(file, 'all coordinates end in .5: if they count from the corner of the first pixel, say origin=.5')
 
-# %% ../nbs/04d_formats.ipynb #8f3ddad1
+# %% ../nbs/04d_formats.ipynb #47776259
 _TURNS = { # EXIF orientation → where a point x,y of the stored image (w,h) is seen; all in pixel edges
     1:lambda x,y,w,h: (x,y), 2:lambda x,y,w,h: (w-x,y), 3:lambda x,y,w,h: (w-x,h-y), 4:lambda x,y,w,h: (x,h-y),
     5:lambda x,y,w,h: (y,x), 6:lambda x,y,w,h: (h-y,x), 7:lambda x,y,w,h: (h-y,w-x), 8:lambda x,y,w,h: (y,w-x)}
@@ -335,7 +335,7 @@ def _to_file(file, said, size):
     if abs(w*now_h/now_w-h)<max(1, w/now_w): # rounded to whole pixels
         return 'resized',lambda p: (p+.5)*(now_w/w, now_h/h)-.5
 
-# %% ../nbs/04d_formats.ipynb #43a6ee13
+# %% ../nbs/04d_formats.ipynb #328e0a60
 def _undo_copies(files, points, boxes, said, sizes, left_out, file):
     "Moves points, and boxes (N,4: left, upper, width, height), to the files as they are; rows where it cannot"
     why,counts = {},Counter()
@@ -419,7 +419,7 @@ def checked(
     s = LandmarkSet(Files(files), points, names, crop=crop, visible=visible, meta=meta, problems=table, **kwargs)
     return s[np.array([i not in why for i in range(n)], bool)] if why else s
 
-# %% ../nbs/04d_formats.ipynb #4e33bfb1
+# %% ../nbs/04d_formats.ipynb #ffd0972e
 def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, unit, marks, annotated):
     "Points and boxes in 0-based pixels of the files; rows of which that is unknown are left out"
     good = np.array([i not in why for i in range(len(files))], bool)
@@ -465,7 +465,7 @@ def _with_boxes(meta, boxes):
     meta['bbox'] = pd.Series(boxes, dtype=object)
     return meta
 
-# %% ../nbs/04d_formats.ipynb #681f5702
+# %% ../nbs/04d_formats.ipynb #a439d9a1
 class Rows:
     "The objects that a reader finds in an annotation file, and why others are left out"
     def __init__(self,
@@ -497,7 +497,7 @@ class Rows:
     def column(self, name): return [o[name] for o in self.found]
     def has(self, name): return any(o[name] is not None for o in self.found)
 
-# %% ../nbs/04d_formats.ipynb #cd4f5455
+# %% ../nbs/04d_formats.ipynb #eba63686
 @patch
 def to_set(self:Rows,
     names, # of the L points; None: there are no points
@@ -522,7 +522,7 @@ def to_set(self:Rows,
         meta=pd.DataFrame([[o['meta'].get(k) for k in others] for o in self.found], columns=others) if others else None,
         **{'name':Path(self.file).stem, **kwargs})
 
-# %% ../nbs/04d_formats.ipynb #774782e2
+# %% ../nbs/04d_formats.ipynb #78c19082
 _SPLITS = dict(train='train training trn trainset train_set'.split(),
                valid='val valid validation dev eval valset validset val_set'.split(),
                test='test testing tst testset test_set publictest privatetest'.split())
@@ -545,7 +545,9 @@ _BOX_COLUMNS = 'bbox','box','rect','face','head','object'
 
 class Table:
     "Header and rows of a text file with commas, semicolons or tabs between the cells; raises `BadData`"
-    def __init__(self, file):
+    def __init__(self,
+        file # .csv, .tsv or .txt
+    ):
         self.file,lines = file,io.StringIO(read_text(file), newline='')
         start,skip = lines.getvalue().split('\n', 1)[0].strip(),0
         sep = start[4:5] if re.fullmatch(r'sep=.', start) else None # Excel's first line
@@ -572,7 +574,7 @@ class Table:
 
     def cells(self, i, n=None): return [cells[i].strip() if i<len(cells) else '' for _,cells in self.rows[:n]]
 
-# %% ../nbs/04d_formats.ipynb #e4f7b5b8
+# %% ../nbs/04d_formats.ipynb #d002bf00
 def _is_image_name(cell): return os.path.splitext(cell)[1].lower() in image_suffixes
 
 def _axis(name):
@@ -618,7 +620,7 @@ def split_column(self:Table):
     known = lambda i: all(split_name(c) in _SPLITS for c in self.cells(i))
     return next((self.low.index(k) for k in _SPLIT_COLUMNS if k in self.low and known(self.low.index(k))), None)
 
-# %% ../nbs/04d_formats.ipynb #025db8e2
+# %% ../nbs/04d_formats.ipynb #6406f3cc
 @patch
 def numbers(self:Table, columns, rows):
     "Rows (number, cells) as long as the header and with numbers in the columns, and these; `rows` learns of the others"
@@ -687,7 +689,7 @@ def from_csv(
         return _from_long(table, rows, at, by, pairs[0][1:], names, instance, kwargs)
     return _from_wide(table, rows, at, pairs, instance, kwargs)
 
-# %% ../nbs/04d_formats.ipynb #5297513a
+# %% ../nbs/04d_formats.ipynb #f93952a0
 def _from_wide(table, rows, at, pairs, instance, kwargs):
     low = table.low
     xy = [c for _,*columns in pairs for c in columns]
@@ -781,7 +783,7 @@ def _point_names(category):
         names.append(f'{name}#{again+1}' if again else name)
     return names
 
-# %% ../nbs/04d_formats.ipynb #e5f06f45
+# %% ../nbs/04d_formats.ipynb #2818f3f2
 def _three_columns(annotations, names_of):
     "Have the keypoints of a file three numbers a point (or only two)? The most common reading decides"
     fits = Counter()
@@ -815,7 +817,7 @@ def _meaning(v, there, file):
         return 'none'
     return 'visibility'
 
-# %% ../nbs/04d_formats.ipynb #2d114e34
+# %% ../nbs/04d_formats.ipynb #4b2b3196
 def _coco(file):
     "The three lists of a COCO file"
     text = read_text(file)
@@ -865,7 +867,7 @@ def from_coco(
     _add_objects(rows, found, images, categories, width, names)
     return rows.to_set(names, meta=['annotation','image_id','category'], strict=strict, unit=unit, **kwargs)
 
-# %% ../nbs/04d_formats.ipynb #47446263
+# %% ../nbs/04d_formats.ipynb #cf46aed6
 def _numbered_points(a, width): return [f'p{i}' for i in range(len(a['keypoints'])//width)]
 
 def _coco_names(found, categories, file):
@@ -946,7 +948,7 @@ def _dlc_objects(cells, points, twice, comma, likelihood):
         else: found[p.individual][p.part] = (x,y)
     return found
 
-# %% ../nbs/04d_formats.ipynb #42e85032
+# %% ../nbs/04d_formats.ipynb #3e0a8e80
 def _dlc_root(file):
     "The folder of the project that a table lies in, or that of the table"
     return next((p for p in Path(file).resolve().parents if (p/'labeled-data').is_dir()), Path(file).parent)
@@ -993,7 +995,7 @@ def _dlc_notes(file, points, twice, likelihood):
     if not likelihood and any(p.likelihood is not None for p in points):
         note(file, 'its points have a likelihood, so a network predicted them: likelihood=.6 leaves out unsure ones')
 
-# %% ../nbs/04d_formats.ipynb #598f2cc1
+# %% ../nbs/04d_formats.ipynb #27f55a99
 def write_visibility(
     s:LandmarkSet, # with `visible`
     file, # .csv
@@ -1074,7 +1076,7 @@ def read_pts(
     if n is not None and n!=len(values)//2: raise BadData(f'{file} announces {n} points and has {len(values)//2}.')
     return values.reshape(-1, 2)-origin
 
-# %% ../nbs/04d_formats.ipynb #70ae2a3e
+# %% ../nbs/04d_formats.ipynb #0c785858
 _BEST_FIRST = '.jpg .jpeg .png .tif .tiff .bmp .webp .pgm .ppm'.split() # of several images with one name
 
 def _images_by_stem(folder):
@@ -1098,7 +1100,7 @@ def _pts_files(folder, recursive=True):
     of_mac = lambda o: o.name.startswith('._') or '__MACOSX' in o.parts
     return sorted(o for o in found if o.suffix.lower()=='.pts' and not of_mac(o))
 
-# %% ../nbs/04d_formats.ipynb #f0b06e09
+# %% ../nbs/04d_formats.ipynb #117187c9
 def from_pts(
     folder, # of .pts files, looked through with all folders in it; or one such file
     images=None, # folder of the images; default: beside the .pts files
@@ -1135,7 +1137,7 @@ def from_pts(
     return _pts_set(top, files, points, [sources[i] for i in kept], names, origin, marks,
                     problems=bad, strict=strict, name=name or top.name, **kwargs)
 
-# %% ../nbs/04d_formats.ipynb #38772ac0
+# %% ../nbs/04d_formats.ipynb #0f234e80
 def _names_beside(folder, n):
     "Names of n points: the lines of names.txt, or numbers"
     file = folder/'names.txt'
@@ -1179,7 +1181,7 @@ def _not_carried(s, file, *carried):
     lost = [k for k in has if k not in carried]
     if lost: note(file, f'{", ".join(lost)} cannot be written in this format')
 
-# %% ../nbs/04d_formats.ipynb #fcfce122
+# %% ../nbs/04d_formats.ipynb #051b6221
 @patch
 def to_df(self:LandmarkSet):
     "A wide pandas table: image, split, points, visibility, crop, box, meta"
@@ -1325,7 +1327,7 @@ def to_dlc(self:LandmarkSet,
         for image,own in cells.items(): out.writerow([image]+[own.get(c, '') for c in columns])
     write_visibility(self, _beside(file), images)
 
-# %% ../nbs/04d_formats.ipynb #3412336e
+# %% ../nbs/04d_formats.ipynb #99298544
 @patch
 def save_images(self:LandmarkSet,
     folder # is made if need be
@@ -1339,7 +1341,7 @@ def save_images(self:LandmarkSet,
     for file,image in zip(s.files, self.images): Image.fromarray(image).save(file)
     return s
 
-# %% ../nbs/04d_formats.ipynb #30473157
+# %% ../nbs/04d_formats.ipynb #06119fad
 @dataclass(frozen=True)
 class Format:
     "A kind of annotation: how it is told from others, read and written"
@@ -1359,7 +1361,9 @@ def first_lines(file, n=4096)->list:
     not_a_page(file, head)
     return _decoded(head).strip().splitlines()
 
-def first_line(file)->str: return first_lines(file)[0]
+def first_line(file)->str:
+    "The first line of a text file, for `sniff`; raises `BadData` for what is not text"
+    return first_lines(file)[0]
 
 def _is_table(file):
     "Do cells stand in one of the first lines? A comment may come first"
@@ -1376,13 +1380,13 @@ def _is_coco(file):
     return {'images','annotations'}<=keys or {'image_id','keypoints'}<=keys
 
 def _json_keys(file):
-    "Keys of a JSON file, without reading all of a large one twice"
+    "Keys of a JSON file, or of the first of its list"
     try: d = json.loads(read_text(file))
     except (ValueError,RecursionError) as e: raise BadData(f'{file} is not JSON: {e}.') from None
     if isinstance(d, list): d = d[0] if d else {}
     return list(d) if isinstance(d, dict) else []
 
-# %% ../nbs/04d_formats.ipynb #0682d789
+# %% ../nbs/04d_formats.ipynb #73dcdaae
 FORMATS = dict(
     csv=Format(('.csv','.tsv','.txt'), sniff=_is_table, read=from_csv, write=LandmarkSet.to_csv,
                about='a table, a row per image or a row per point', objects=True, visibility='a column of each point'),
@@ -1393,7 +1397,7 @@ FORMATS = dict(
     pts=Format(('','.pts'), sniff=lambda f: f.is_file() or bool(_pts_files(f)), read=from_pts, write=LandmarkSet.to_pts,
                about='.pts of 300-W, a file per image', origin=1., visibility='minus signs, or a table beside it'))
 
-# %% ../nbs/04d_formats.ipynb #ecd93dd5
+# %% ../nbs/04d_formats.ipynb #df457212
 def _found(path):
     "What lies at a path, in a few words"
     if path.is_dir():
