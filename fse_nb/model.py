@@ -22,7 +22,9 @@ def _wide(o):
     if not torch.compiler.is_compiling(): o = o.as_subclass(Tensor) # fastai's TensorImage and its kin
     return o.float() if o.dtype in (torch.float16, torch.bfloat16) else o
 
-def full_precision(f):
+def full_precision(
+    f # function whose first argument is a tensor
+): # the same function, in at least float32
     "Run `f` in at least float32 and outside autocast, also when its tensors arrive in half precision"
     @wraps(f)
     def _f(x, *args, **kwargs):
@@ -74,12 +76,14 @@ def _one_of(what, value, known):
 
 # %% ../nbs/02_model.ipynb #5bc2b01b
 def conv_layer(
-    ni:int, nf:int, # channels in and out
-    ks:int, # kernel size, odd
-    dilation:int=1, stride:int=1,
+    ni:int, # channels in
+    nf:int, # channels out
+    ks:int, # side of the kernel, pixels, odd
+    dilation:int=1, # pixels between neighbouring weights of the kernel
+    stride:int=1, # pixels between neighbouring outputs
     after:str='bnrelu', # what follows: 'bnrelu', 'bn' or 'none' (only then the convolution has a bias)
-    padding_mode:str='zeros'
-)->nn.Sequential:
+    padding_mode:str='zeros' # what lies outside the image: one of `PADDINGS`
+)->nn.Sequential: # (B,ni,h,w) → (B,nf,h/stride,w/stride)
     "A convolution that keeps the size, or divides it by the stride"
     conv = nn.Conv2d(ni, nf, ks, stride=stride, padding=dilation*(ks//2), dilation=dilation, bias=after=='none',
                      padding_mode=padding_mode if ks>1 else 'zeros')
@@ -93,12 +97,13 @@ class FiveConvolutions(nn.Sequential):
         layout:str, # kernels and dilations: a key of `LAYOUTS`
         n_in:int=3, # channels of the image
         widths=(20,48,64,80,256), # filters of the five convolutions
-        padding_mode:str='zeros', # 'zeros', 'replicate', 'reflect' or 'circular'
+        padding_mode:str='zeros', # what lies outside the image: one of `PADDINGS`
         stride:int=2, # image pixels per map pixel: 2 (the paper); 1 leaves the pooling out, 4 has a second one
     ):
         _one_of('padding_mode', padding_mode, PADDINGS)
         _one_of('stride', stride, (1,2,4))
-        if len(widths)!=5: raise ValueError(f"widths has {len(widths)} numbers: give 5, one for each convolution below the last")
+        if len(widths)!=5:
+            raise ValueError(f'widths has {len(widths)} numbers: give 5, one for each convolution below the last')
         n_pools,layers = (1,2,4).index(stride),[]
         for i,(ni,nf,(ks,d)) in enumerate(zip((n_in,*widths), widths, LAYOUTS[layout])):
             layers.append(conv_layer(ni, nf, ks, dilation=d, padding_mode=padding_mode))
@@ -110,14 +115,17 @@ class FiveConvolutions(nn.Sequential):
 
     def forward(self, x):
         if self.padding_mode in ('reflect','circular') and min(x.shape[-2:])<self.min_size:
-            raise ValueError(f"images of {tuple(x.shape[-2:])} pixels are too small for padding_mode={self.padding_mode!r}: "
-                             f"at least {self.min_size} are needed, or padding_mode='zeros'")
+            raise ValueError(f"images of {tuple(x.shape[-2:])} pixels are too small for "
+                             f"padding_mode={self.padding_mode!r}: at least {self.min_size} are needed, "
+                             "or padding_mode='zeros'")
         return super().forward(x)
 
 # %% ../nbs/02_model.ipynb #fd1a533d
 class ResidualBlock(nn.Module):
     "x + f(x), f two 3×3 convolutions with batch norm and a ReLU between (He et al., CVPR 2016)"
-    def __init__(self, nf):
+    def __init__(self,
+        nf:int # channels in and out
+    ):
         super().__init__()
         self.convs = nn.Sequential(conv_layer(nf, nf, 3), conv_layer(nf, nf, 3, after='bn'))
     def forward(self, x): return (x+self.convs(x)).relu()
@@ -148,7 +156,7 @@ class UNet(nn.Module):
         return x
 
 # %% ../nbs/02_model.ipynb #f83cbc95
-#: name of a body → function of the image's channels and of options that makes it: images (B,n_in,H,W) → features (B,c,h,w)
+#: name of a body → function of n_in and of options that makes it: images (B,n_in,H,W) → features (B,c,h,w)
 ARCHS = dict(
     paper=partial(FiveConvolutions, 'paper'),
     dilated=partial(FiveConvolutions, 'dilated'),
@@ -156,7 +164,9 @@ ARCHS = dict(
 )
 
 @contextmanager
-def evaluating(*models):
+def evaluating(
+    *models:nn.Module # to be switched
+):
     "Evaluation mode and no gradients; afterwards every layer is in the mode that it was in"
     modes = [(layer,layer.training) for m in models for layer in m.modules()]
     for m in models: m.eval()
@@ -172,9 +182,9 @@ class LandmarkDetector(nn.Module):
         n_landmarks:int, # K
         n_in:int=3, # channels of the image
         arch:str='paper', # the body: a name in `ARCHS`
-        last:str|None=None, # after the last convolution: 'bnrelu', 'bn' or 'none'; None: 'bnrelu' for the paper's body, else 'none'
+        last:str|None=None, # after the last convolution: one of `LASTS`; None: 'bnrelu' for arch='paper', else 'none'
         layout:str|None=None, # other name of `arch`, for the two bodies of five convolutions
-        geometry=None, # what the detector sees of an image: a `Geometry`, see `fse_nb.decode`
+        geometry=None, # what the detector sees of an image: a `Geometry` of `fse_nb.decode`
         **options # of the body
     ):
         super().__init__()
@@ -195,12 +205,22 @@ class LandmarkDetector(nn.Module):
         "Channels and stride of the body, from an image of zeros"
         with evaluating(self.body): features = self.body(torch.zeros(1, n_in, side, side))
         if features.ndim!=4 or features.shape[-1]!=features.shape[-2] or side%features.shape[-1]:
-            raise ValueError(f"the body '{self.config['arch']}' makes {tuple(features.shape)} of an image (1,{n_in},{side},{side}): "
+            name,shape = self.config['arch'],tuple(features.shape)
+            raise ValueError(f"the body '{name}' makes {shape} of an image (1,{n_in},{side},{side}): "
                              "it has to make features (B,c,h,w) whose side divides the image's")
         return features.shape[1],side//features.shape[-1]
 
-    def forward(self, x): return self.last(self.body(x))
-    def probs(self, x): return spatial_softmax(self(x))
+    def forward(self,
+        x:Tensor # images (B,n_in,H,W)
+    )->Tensor:   # score maps (B,K,h,w)
+        "Scores"
+        return self.last(self.body(x))
+
+    def probs(self,
+        x:Tensor # images (B,n_in,H,W)
+    )->Tensor:   # probability maps (B,K,h,w)
+        "Scores, softmax"
+        return spatial_softmax(self(x))
 
     def landmarks(self,
         x:Tensor,  # images (B,n_in,H,W)
@@ -220,52 +240,62 @@ class LandmarkDetector(nn.Module):
         px,py = soft_argmax(p, (ex*cx, ey*cy)).unbind(-1)
         return torch.stack([px+ex*(cx-1), py+ey*(cy-1)], -1)
 
-    def with_landmarks(self, n_landmarks:int):
+    def with_landmarks(self,
+        n_landmarks:int # the new K
+    ): # -> LandmarkDetector
         "A new detector for another K: the body is copied, the last layer starts at random"
         new = LandmarkDetector(**self.config|dict(n_landmarks=n_landmarks), geometry=self.geometry)
         new.to(next(self.parameters())).body.load_state_dict(self.body.state_dict())
         return new
 
-    def load_state_dict(self, state_dict, *args, **kwargs):
+    def load_state_dict(self,
+        state_dict:dict, # name → tensor
+        *args, # as of any module
+        **kwargs # as of any module
+    ):
         "As of any module; the weights of files of before `ARCHS`, named layers.0 to layers.N, are renamed"
         n = max((int(k.split('.')[1]) for k in state_dict if k.startswith('layers.')), default=None)
-        if n is not None: state_dict = {k.replace(f'layers.{n}.', 'last.').replace('layers.', 'body.'):v for k,v in state_dict.items()}
+        if n is not None:
+            new_name = lambda k: k.replace(f'layers.{n}.', 'last.').replace('layers.', 'body.')
+            state_dict = {new_name(k):v for k,v in state_dict.items()}
         return super().load_state_dict(state_dict, *args, **kwargs)
 
 # %% ../nbs/02_model.ipynb #c32e2896
 @torch.no_grad()
 def layer_table(
     model:nn.Module, # a `LandmarkDetector`
-    size=80, # of the image: pixels or (h,w)
+    size=80, # of the image, pixels: a side, or (h,w)
 )->list: # a dict per convolution or pooling: layer, shape (c,h,w), params, flops, and rf where the layers are a chain
     "Kernel, output shape, parameters, multiply-adds x 2 and receptive field, layer by layer"
+    h,w = (size,size) if isinstance(size, int) else size
     rows,hooks = [],[]
-    def witness(m, _, out):
-        if isinstance(m, nn.BatchNorm2d):
-            rows[-1]['params'] += 2*m.num_features
+    def note(layer, _, out):
+        if isinstance(layer, nn.BatchNorm2d):
+            rows[-1]['params'] += 2*layer.num_features
             return
-        conv = isinstance(m, nn.Conv2d)
-        k,d,s = (o[0] if isinstance(o, tuple) else o for o in (m.kernel_size, m.dilation, m.stride))
+        conv = isinstance(layer, nn.Conv2d)
+        k,d,stride = (o[0] if isinstance(o, tuple) else o for o in (layer.kernel_size, layer.dilation, layer.stride))
         name = f'{"conv" if conv else "max pool"} {k}×{k}' + (f', dilation {d}' if d>1 else '')
-        n = m.weight.numel()*out.shape[-2]*out.shape[-1] if conv else 0
-        params = sum(p.numel() for p in m.parameters())
-        rows.append(dict(layer=name, params=params, flops=2*n, shape=tuple(out.shape[1:]), grows=(k-1)*d, stride=s))
-    for m in model.modules():
-        if isinstance(m, (nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d)): hooks.append(m.register_forward_hook(witness))
+        n = layer.weight.numel()*out.shape[-2]*out.shape[-1] if conv else 0
+        params = sum(p.numel() for p in layer.parameters())
+        shape = tuple(out.shape[1:])
+        rows.append(dict(layer=name, params=params, flops=2*n, shape=shape, grows=(k-1)*d, stride=stride))
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d)): hooks.append(layer.register_forward_hook(note))
     try:
-        with evaluating(model): model(torch.zeros(1, model.config['n_in'], *((size,size) if isinstance(size, int) else size)))
+        with evaluating(model): model(torch.zeros(1, model.config['n_in'], h, w))
     finally:
-        for o in hooks: o.remove()
+        for hook in hooks: hook.remove()
     rf,jump = 1,1
-    for r in rows:
-        rf,jump = rf+r.pop('grows')*jump, jump*r.pop('stride')
-        if isinstance(model.body, FiveConvolutions): r['rf'] = rf
+    for row in rows:
+        rf,jump = rf+row.pop('grows')*jump, jump*row.pop('stride')
+        if isinstance(model.body, FiveConvolutions): row['rf'] = rf
     return rows
 
 # %% ../nbs/02_model.ipynb #367b399a
 def seen_by(
     model:nn.Module, # a detector
-    size:int=80, # of the image, pixels
+    size:int=80, # side of the image, pixels
     n:int=64 # random images whose gradients are added up
 )->Tensor: # (size,size): mean absolute gradient, 0 where a pixel is not seen
     "What the middle of the map depends on: the gradient of one output with respect to the image"
@@ -277,19 +307,24 @@ def seen_by(
     return x.grad.abs().mean((0,1))
 
 def receptive_field(
-    model # a detector
-)->int:
+    model:nn.Module # a detector
+)->int: # pixels
     "Image pixels (per axis) that one map pixel sees; of a branching body, at most the 160 pixels that are looked at"
     rows = layer_table(model)
     if 'rf' in rows[-1]: return rows[-1]['rf']
     cols = (seen_by(model, 160, 8).sum(0)>0).nonzero().flatten()
     return int(cols[-1]-cols[0])+1
 
-def flops(model, size=80)->int:
+def flops(
+    model:nn.Module, # a detector
+    size=80 # of the image, pixels: a side, or (h,w)
+)->int:
     "Multiply-adds x 2 of the convolutions, forward, one image"
     return sum(r['flops'] for r in layer_table(model, size))
 
-def n_params(model)->int:
+def n_params(
+    model:nn.Module # any module
+)->int:
     "Number of trained numbers"
     return sum(p.numel() for p in model.parameters())
 
@@ -303,10 +338,12 @@ def dead_channels(
 
 # %% ../nbs/02_model.ipynb #031e1f6d
 def reuse_memory(
-    on=True, # False: back to the defaults
-):           # -> whether the C library could be asked
-    "Let the C library keep the memory of freed tensors for the next ones, instead of returning it to the system in every step"
+    on:bool=True, # False: back to the defaults
+)->bool: # whether the C library could be asked
+    "Let the C library keep the memory of freed tensors for the next ones, instead of returning it in every step"
     try: mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError): return False
     trim,top_pad,mmap_max = -1,-2,-4 # names in malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
-    return all([mallopt(mmap_max, 0 if on else 2**16), mallopt(trim, -1 if on else 2**17), mallopt(top_pad, 2**26 if on else 2**17)])
+    return all([mallopt(mmap_max, 0 if on else 2**16),
+                mallopt(trim, -1 if on else 2**17),
+                mallopt(top_pad, 2**26 if on else 2**17)])
