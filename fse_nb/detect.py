@@ -17,11 +17,12 @@ from .decode import Geometry, ImageCache
 
 # %% ../nbs/05a_detect.ipynb #be454709
 def declared(
-    model # a detector
+    model:LandmarkDetector # a detector
 )->Geometry:
     "The geometry of a detector; raises ValueError where none was declared"
     if getattr(model, 'geometry', None) is None:
-        raise ValueError('this detector does not say what it sees of an image: give it a geometry, such as LandmarkDetector(10, geometry=Geometry())')
+        raise ValueError('this detector does not say what it sees of an image: give it a geometry, '
+                         'such as LandmarkDetector(10, geometry=Geometry())')
     return model.geometry
 
 def _batches(images, bs):
@@ -53,15 +54,17 @@ def detect(
     model:LandmarkDetector, # with a `.geometry`
     images, # Tensor (N,C,H,W) in [-1,1] or uint8; an `ImageCache`; a `LandmarkSet`; a folder; or files
     bs:int=64, # images in a batch
-    with_confidence:bool=False # also the confidence of each landmark, (N,K); of models that have one, see `fit_confidence`
-): # Tensor: (N,K,2) in [-1,1] of the image; files: a `LandmarkSet` with points in pixels of each file, confidences in `.meta`
-    "Landmarks of images, on the model's device; raises ValueError for floats outside of [-1,1], or a detector without a geometry"
+    with_confidence:bool=False # also the confidence of each landmark, (N,K) in [0,1], see `fit_confidence`
+): # of tensors and caches: (N,K,2) in [-1,1] of the image; else a `LandmarkSet`, points in pixels of each file
+    "Landmarks of images; raises ValueError for floats outside of [-1,1], or a detector without a geometry"
     conf = getattr(model, 'confidence', None)
     if with_confidence and conf is None:
-        raise ValueError('this detector has no calibrated confidence: give it one with fse_nb.confidence.fit_confidence(model, images)')
+        raise ValueError('this detector has no calibrated confidence: '
+                         'give it one with fse_nb.confidence.fit_confidence(model, images)')
     if not isinstance(images, (Tensor,ImageCache)): return _detect_files(model, images, bs, with_confidence)
     back = None
-    if isinstance(images, Tensor) and images.ndim==4 and images.shape[-1]!=images.shape[-2]: images,back = _central_square(images)
+    oblong = isinstance(images, Tensor) and images.ndim==4 and images.shape[-1]!=images.shape[-2]
+    if oblong: images,back = _central_square(images)
     pts,sure = [],[]
     for p,landmarks in _seen(model, images, bs):
         pts.append(landmarks.cpu())
@@ -77,13 +80,14 @@ def _detect_files(model, images, bs, with_confidence):
     pts,sure = found if with_confidence else (found,None)
     names = [f'landmark{i}' for i in range(pts.shape[1])]
     meta = None if sure is None else pd.DataFrame(sure.numpy(), columns=[f'{n}_confidence' for n in names])
-    return LandmarkSet(cache.files, cache.to_original(slice(None), pts.numpy()), names, meta=meta, problems=cache.problems)
+    points = cache.to_original(slice(None), pts.numpy())
+    return LandmarkSet(cache.files, points, names, meta=meta, problems=cache.problems)
 
 def detect_maps(
     model:LandmarkDetector, # with a `.geometry`
     images, # as of `detect`
     bs:int=64 # images in a batch
-)->Tensor: # (N,K,h,w), each map sums to 1 over the central crop
+)->Tensor: # (N,K,h,w) over the central crop, each map sums to 1
     "Probability maps of images, whose means are the landmarks of `detect`"
     if not isinstance(images, (Tensor,ImageCache)): images = declared(model).decode(images)
     return torch.cat([p.cpu() for p,_ in _seen(model, images, bs)])
