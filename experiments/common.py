@@ -45,7 +45,7 @@ def parser(doc):
     "An `ArgumentParser` with what every experiment takes"
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--out', type=Path, metavar='FOLDER', help='put results/ and runs/ there instead of in the project')
-    p.add_argument('--smoke', action='store_true', help='a few drawn faces, seconds, into a temporary folder: does it run?')
+    p.add_argument('--smoke', action='store_true', help='a few drawn faces, into a temporary folder: does it run?')
     return p
 
 def percent(summary): return f"{100*summary['mean']:.2f}%"
@@ -115,7 +115,7 @@ def nearest_px(pts, size):
 
 # ---- labelled sets: images to fit a map on, images to test it on
 
-#: `eyes`: name → (left, right) by whose distance errors are divided; `mirror`: partner of each point; `note`: on the crops
+#: `eyes`: name → (left, right) by whose distance errors are divided; `mirror`: partner of each point; `note`: on crops
 Labelled = namedtuple('Labelled', 'train test eyes mirror note')
 
 def middle(s, share):
@@ -185,13 +185,13 @@ def labelled(
     geometry=None # default: the model's
 )->Labelled:
     """`cfp`, `mafl`: the splits of the sets.
-    `mtfl`: the AFLW faces of MTFL. They are larger in their frames than the faces of CelebA, so the frame may fill less
-    than the detector's square, with a mirrored border: of borders of 0, 5, 10 pixels the one with which the landmarks are
-    as spread out as on CelebA. The map comes from cfp training images cut to the middle, with the same border: of the
-    shares 1, .95, … .4 of the side the one for which the landmarks are as spread out as on the AFLW faces. No point of
-    MTFL is read for either.
-    `300w`: HELEN (trainset) and AFW to train, HELEN (testset) to test, 68 points. The margin around the box of points is
-    set, on training images, such that the pupils are as far apart, in widths of the crop, as the eyes of cfp."""
+    `mtfl`: the AFLW faces of MTFL. They are larger in their frames than the faces of CelebA, so the frame may fill
+    less than the detector's square, with a mirrored border: of borders of 0, 5, 10 pixels the one with which the
+    landmarks are as spread out as on CelebA. The map comes from cfp training images cut to the middle, with the same
+    border: of the shares 1, .95, … .4 of the side the one for which the landmarks are as spread out as on the AFLW
+    faces. No point of MTFL is read for either.
+    `300w`: HELEN (trainset) and AFW to train, HELEN (testset) to test, 68 points. The margin around the box of points
+    is set, on training images, such that the pupils are as far apart, in widths of the crop, as the eyes of cfp."""
     geometry = geometry or model.geometry
     five = dict(eyes=EYES['five'])
     if which=='cfp':

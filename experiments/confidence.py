@@ -2,9 +2,9 @@
 
     python experiments/confidence.py faces-10
 
-Calibrated without labels on CelebA training images (`ship.py`); asked here of held-out CelebA images and of 1,000 held-out rows
-of the cfp *training* split (those of recipes.py). The linear maps to and from the five annotated points are fitted on other rows
-of it."""
+Calibrated without labels on CelebA training images (`ship.py`); asked here of held-out CelebA images and of 1,000
+held-out rows of the cfp *training* split (those of recipes.py). The linear maps to and from the five annotated points
+are fitted on other rows of it."""
 from pathlib import Path
 
 import numpy as np, torch
@@ -55,7 +55,8 @@ def coverage(errors, confidence):
     surest = np.argsort(-confidence)
     tail = errors[surest[round(.9*len(errors)):]]
     first = lambda share: float(errors[surest[:round(share*len(errors))]].mean())
-    return dict(error=float(errors.mean()), failures_10=float((errors>10).mean()), failures_20=float((errors>20).mean()),
+    above = {f'failures_{limit}':float((errors>limit).mean()) for limit in (10,20)}
+    return dict(error=float(errors.mean()), **above,
                 auroc_10=auroc(-confidence, errors>10), auroc_20=auroc(-confidence, errors>20),
                 error_90=first(.9), error_80=first(.8),
                 failures_20_found_in_last_tenth=float((tail>20).sum()/max(1, (errors>20).sum())),
@@ -87,7 +88,8 @@ def main():
         print(name, {k:said[name][k] for k in ('ece','mean_confidence','mean_right')}, flush=True)
     (x,conf),fit_x = detect(model, hold, with_confidence=True),detect(model, fit)
     conf = conf.numpy()
-    away = found_from_points(x, points_of(hold), fit_x, points_of(fit))/2*geometry.size/geometry.crop # share of the crop's side
+    away = found_from_points(x, points_of(hold), fit_x, points_of(fit))
+    away = away/2*geometry.size/geometry.crop # share of the crop's side
     each = [auroc(-conf[:,k], away[:,k]>within) for k in range(away.shape[1])]
     said['annotated'] = reliability(conf.ravel(), (away<=within).ravel())|dict(images=len(hold), auroc_by_landmark=each)
     predicted = fit_regressor(fit_x, points_of(fit))(x)

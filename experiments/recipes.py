@@ -32,9 +32,9 @@ class Clock(Callback):
     def __init__(self, file, stop=None): self.file,self.stop = file,stop
     def before_fit(self):
         began = self.learn.start!=(0,0) and self.file.exists()
-        self.kept = json.loads(self.file.read_text()) if began else dict(seconds=0., core_seconds=0., all_core_seconds=0.)
-        self.training_since,self.saved = None,getattr(self.learn.checkpoint, 'last', 0)
-        if not began: self.kept['all_core_seconds'] = time.process_time()
+        self.kept = dict(seconds=0., core_seconds=0., all_core_seconds=time.process_time())
+        if began: self.kept = json.loads(self.file.read_text())
+        self.training_since,self.saved = None,self.learn.checkpoint.last
         self.all_since = time.process_time()
 
     def before_train(self): self.training_since = time.time(),time.process_time()
@@ -128,7 +128,7 @@ def arguments():
     p.add_argument('--every', type=int, default=1, help='epochs between two errors')
     p.add_argument('--set', nargs='*', default=[], metavar='FIELD=VALUE', help='fields of the recipe to change')
     p.add_argument('--pose', action='store_true',
-                   help='g1 turns, shifts and scales as well, as it does for digits, so that no image of a pair is upright')
+                   help='g1 turns, shifts and scales as well, so that no image of a pair is upright')
     p.add_argument('--trunk', help='start from the body of this detector (name or file), with a new last layer')
     p.add_argument('--start', help='go on training this detector (name or file)')
     p.add_argument('--name', help='of the record; default: RECIPE_ARCH_kK_sSEED')
