@@ -10,7 +10,8 @@ from fastai.basics import noop
 from fse_nb.data import DATASETS, EYES, FLIP, Geometry, ImageCache, cats, celeba, cfp, load_image, mafl, mnist, mtfl
 from fse_nb.data import shoes, toy_faces, w300
 from fse_nb.detect import detect
-from fse_nb.regress import error_summary, fit_regressor, interocular_error, mean_shape_error, procrustes_mean
+from fse_nb.errors import error_summary, interocular_error, mean_shape_error
+from fse_nb.regress import fit_regressor, procrustes_mean
 from fse_nb.results import origin, write_record
 from fse_nb.train import landmark_learner
 

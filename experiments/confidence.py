@@ -14,8 +14,9 @@ from common import Folders, decoded, held_rows, labelled, parser, points_of
 from fse_nb.confidence import warp_returns
 from fse_nb.data import celeba, cfp, toy_faces
 from fse_nb.detect import detect
+from fse_nb.errors import interocular_error
 from fse_nb.export import load_detector
-from fse_nb.regress import fit_regressor, interocular_error
+from fse_nb.regress import fit_regressor
 from fse_nb.results import origin
 
 def auroc(score, bad):

@@ -18,11 +18,12 @@ import numpy as np, torch
 from common import SETS, Folders, decoded, labelled, parser, percent, points_of
 from fse_nb.data import FLIP, Geometry, cfp
 from fse_nb.detect import detect
+from fse_nb.errors import error_summary, interocular_error, mean_shape_error, point_errors
 from fse_nb.export import load_detector
-from fse_nb.regress import (LinearRegressor, error_summary, few_shot, fit_few, fit_regressor, interocular_error,
-                            landmarks_under_warps, mean_shape_error, mirrored, point_errors, predict_points,
-                            train_supervised, warped_copies)
+from fse_nb.regress import (LinearRegressor, few_shot, fit_few, fit_regressor, landmarks_under_warps, mirrored,
+                            warped_copies)
 from fse_nb.results import origin
+from fse_nb.supervised import predict_points, train_supervised
 from fse_nb.warps import FACES, ThinPlateWarp
 
 FEW = 1,5,10,20

@@ -21,8 +21,8 @@ from common import Folders, evaluation, held_rows, labelled, parser, percent, po
 from evaluate import fit_warped
 from fse_nb.data import landmark_dls
 from fse_nb.detect import detect
+from fse_nb.errors import error_summary, interocular_error
 from fse_nb.export import load_detector, save_detector
-from fse_nb.regress import error_summary, interocular_error
 from fse_nb.results import origin
 
 def sets(data, model, folders, hold=False):
