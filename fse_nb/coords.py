@@ -12,16 +12,18 @@ import numpy as np, torch
 from torch import Tensor
 
 # %% ../nbs/00_coords.ipynb #a1209146
-def _pair(x): return tuple(x) if isinstance(x, (tuple,list)) else (x,x)
+def _two(x): return tuple(x) if isinstance(x, (tuple,list)) else (x,x)  # one number for both axes, or two
 
 def pixel_grid(
-    h:int, w:int, # image size in pixels
+    h:int, # height of the image in pixels
+    w:int, # width of the image in pixels
     extent=1., # the image covers [-extent, extent]²; (ex, ey) if the axes differ
-    device=None, dtype=torch.float32
+    device=None, # of the result, as in `torch.arange`
+    dtype=torch.float32 # of the result
 )->Tensor: # (h,w,2), the (x, y) of every pixel centre
-    "Pixel centres of an `h`×`w` image in unit coordinates"
+    "Pixel centres of an `h`×`w` image in unit coordinates; a ValueError if it has no pixel"
     if h<1 or w<1: raise ValueError(f'pixel_grid needs a height and a width of at least 1 pixel, got {h}×{w}')
-    x,y = ((2*torch.arange(n, device=device, dtype=dtype)+1-n)*(e/n) for n,e in zip((w,h), _pair(extent)))
+    x,y = ((2*torch.arange(n, device=device, dtype=dtype)+1-n)*(e/n) for n,e in zip((w,h), _two(extent)))
     return torch.stack(torch.meshgrid(x, y, indexing='xy'), -1)
 
 # %% ../nbs/00_coords.ipynb #4b4a67d6
@@ -31,14 +33,16 @@ def _wh(pts, h, w):
 
 def to_pixels(
     pts, # (…,2) tensor or array, (x, y) in [-1,1]
-    h:int, w:int # size of the image that [-1,1]² covers
+    h:int, # height of the image that [-1,1]² covers, in pixels
+    w:int # its width in pixels
 ): # (…,2) in 0-based pixels: the centre of the first pixel is 0
     "From unit coordinates to pixels"
     return (pts+1)*(_wh(pts, h, w)/2) - .5
 
 def to_unit(
     pts, # (…,2) tensor or array, (x, y) in 0-based pixels
-    h:int, w:int # size of the image
+    h:int, # height of the image in pixels
+    w:int # its width in pixels
 ): # (…,2) in [-1,1]
     "From pixels to unit coordinates, the inverse of `to_pixels`"
     return (pts+.5)*(2/_wh(pts, h, w)) - 1
@@ -48,8 +52,8 @@ def crop_extent(
     size, # of the image: pixels, or (h, w)
     crop # of its central crop: pixels, or (h, w)
 ): # float, or (ex, ey) where the axes differ
-    "How far the central crop reaches if the full image covers [-1,1]²"
-    (h,w),(ch,cw) = _pair(size),_pair(crop)
+    "How far the central crop reaches if the full image covers [-1,1]²; a ValueError if it does not fit"
+    (h,w),(ch,cw) = _two(size),_two(crop)
     if not (0<ch<=h and 0<cw<=w): raise ValueError(f'a crop of {ch}×{cw} does not fit into an image of {h}×{w} pixels')
     ex,ey = cw/w,ch/h
     return ex if ex==ey else (ex,ey)
@@ -59,9 +63,10 @@ def center_crop(
     x:Tensor, # (…,H,W) images
     crop # pixels, or (h, w)
 )->Tensor: # (…,h,w)
-    "The central crop, to the pixel"
-    (h,w),(ch,cw) = x.shape[-2:],_pair(crop)
+    "The central crop, to the pixel; a ValueError if it does not fit, or would be half a pixel off"
+    (h,w),(ch,cw) = x.shape[-2:],_two(crop)
     crop_extent((h,w), (ch,cw))
-    if (h-ch)%2 or (w-cw)%2: raise ValueError(f'a crop of {ch}×{cw} cannot be centred in {h}×{w} pixels: make the difference even')
-    t,l = (h-ch)//2,(w-cw)//2
-    return x[...,t:t+ch,l:l+cw]
+    if (h-ch)%2 or (w-cw)%2:
+        raise ValueError(f'a crop of {ch}×{cw} cannot be centred in {h}×{w} pixels: make the difference even')
+    top,left = (h-ch)//2,(w-cw)//2
+    return x[...,top:top+ch,left:left+cw]

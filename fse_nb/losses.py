@@ -12,7 +12,7 @@ __all__ = ['UNITS', 'align_points', 'align_maps_naive', 'align_moments', 'align_
 import torch, torch.nn.functional as F
 from torch import Tensor
 from fastcore.basics import store_attr, basic_repr
-from .coords import pixel_grid
+from .coords import pixel_grid, _two
 from .model import full_precision, spatial_softmax, soft_argmax, _one_of
 
 # %% ../nbs/03_losses.ipynb #3e605bc7
@@ -40,7 +40,9 @@ def _fields(probs, g2, extent, scale):
     B,K,h,w = probs.shape
     u = pixel_grid(h, w, extent, device=probs.device, dtype=probs.dtype).flatten(0,1)
     g = (g2.grid(h, w, extent) if callable(g2) else g2).as_subclass(Tensor).to(u)
-    if g.shape!=(B,h,w,2): raise ValueError(f"g2 has shape {tuple(g.shape)}, but maps of shape {tuple(probs.shape)} need a field of {(B,h,w,2)}")
+    if g.shape!=(B,h,w,2):
+        raise ValueError(f"g2 has shape {tuple(g.shape)}, but maps of shape {tuple(probs.shape)} "
+                         f"need a field of {(B,h,w,2)}")
     return u*_xy(scale, u), g.flatten(1,2)*_xy(scale, u)
 
 @full_precision
@@ -53,7 +55,8 @@ def align_maps_naive(
     var_weight=1., # only 1, as in the paper: anything else is a ValueError
 )->Tensor:         # a number
     "Equation (6) as printed: a double sum over the pixels of both maps"
-    if var_weight!=1: raise ValueError(f"var_weight is {var_weight}: the double sum is only defined for 1, use align_maps")
+    if var_weight!=1:
+        raise ValueError(f"var_weight is {var_weight}: the double sum is only defined for 1, use align_maps")
     u,gv = _fields(probs1, g2, extent, scale)
     loss = 0.
     for p,q,v in zip(probs1.flatten(2), probs2.flatten(2), gv):
@@ -118,17 +121,17 @@ def diversity(
 UNITS = dict(px=1, image=2, unit=None)
 
 def unit_scale(
-    unit,      # 'px': pixels of the map; 'image': of the (cropped) input image; 'unit': of the frame [-1,1]
-    w,         # width of the map in pixels
-    extent=1., # of the map in the frame
-):
-    "Units of the loss per unit of the frame"
+    unit:str,  # 'px': pixels of the map; 'image': of the (cropped) input image; 'unit': of the frame [-1,1]
+    w:int,     # width of the map in pixels (its height, for y)
+    extent=1., # of the map in the frame, along this axis
+)->float:
+    "Units of the loss per unit of the frame; a ValueError if the unit is none of `UNITS`"
     _one_of('unit', unit, UNITS)
     return 1. if unit=='unit' else UNITS[unit]*w/(2*extent)
 
 # %% ../nbs/03_losses.ipynb #9fc59645
 class FactorizedLoss:
-    "Equation (9) without the weight decay: alignment plus `gamma` times the diversity of both images"
+    "Equation (9) without the weight decay: alignment plus `gamma` times the diversity; a ValueError on unknown words"
     def __init__(self,
         gamma=500.,    # weight of the diversity; may be changed at any time
         pool=5,        # window of the diversity, in pixels of the map
@@ -154,7 +157,8 @@ class FactorizedLoss:
         pts_warp=None, # with `align='points'`: the warp itself, for equation (5) without interpolation
     )->Tensor:         # a number, or (B,) with `reduction='none'`
         "The objective; its parts, means over the pairs, are in `.parts` afterwards"
-        if len(scores)%2: raise ValueError(f"{len(scores)} score maps do not halve into x and x': give torch.cat([x, x'])")
+        if len(scores)%2:
+            raise ValueError(f"{len(scores)} score maps do not halve into x and x': give torch.cat([x, x'])")
         p1,p2 = spatial_softmax(scores).chunk(2)
         scale = self._scale(*p1.shape[-2:], extent)
         point,var = align_moments(p1, p2, g2, extent=extent, scale=scale, reduction=self.reduction)
@@ -170,9 +174,17 @@ class FactorizedLoss:
         if self.div=='max': return diversity(probs, self.pool, reduction=self.reduction)
         return diversity_overlap(probs, reduction=self.reduction)
 
-    def _scale(self, h, w, extent):
-        if not isinstance(extent, (tuple,list)): return unit_scale(self.unit, w, extent)
-        return [unit_scale(self.unit, n, e) for n,e in zip((w,h), extent)]
+    def _scale(self, h, w, extent): # pixels are square in the loss, whatever they are in the frame
+        return [unit_scale(self.unit, n, e) for n,e in zip((w,h), _two(extent))]
 
-    def activation(self, scores): "Score maps to probability maps"; return spatial_softmax(scores)
-    def decodes(self, probs): "Probability maps, as `activation` makes them, to landmarks in the frame of the map"; return soft_argmax(probs)
+    def activation(self,
+        scores:Tensor, # (B,K,h,w)
+    )->Tensor:         # (B,K,h,w)
+        "Score maps to probability maps: what `learn.get_preds` returns"
+        return spatial_softmax(scores)
+
+    def decodes(self,
+        probs:Tensor, # (B,K,h,w), as `activation` makes them
+    )->Tensor:        # (B,K,2), in the frame of the map
+        "Probability maps to landmarks"
+        return soft_argmax(probs)

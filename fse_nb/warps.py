@@ -9,17 +9,18 @@ __all__ = ['FACES', 'DIGITS', 'tps_kernel', 'control_grid', 'tps_basis', 'ThinPl
            'warp_image', 'compose_grid', 'warp_pair']
 
 # %% ../nbs/01_warps.ipynb #9406d4ca
-import torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from collections import namedtuple
+from contextlib import nullcontext
 from torch import Tensor
 from fastcore.basics import patch
 from .coords import *
-from .coords import _pair
+from .coords import _two
 
 # %% ../nbs/01_warps.ipynb #48eba76d
 def tps_kernel(
-    d2:Tensor # squared distances
-)->Tensor:
+    d2:Tensor # squared distances, any shape
+)->Tensor: # of the same shape
     "U(r) = r² log r² of the squared distance, with value and gradient 0 at 0"
     d2 = d2.masked_fill(d2<=0, 1.)
     return d2*d2.log()
@@ -27,10 +28,11 @@ def tps_kernel(
 # %% ../nbs/01_warps.ipynb #eabf31ce
 def control_grid(
     n=10, # control points per side, or (ny, nx)
-    device=None, dtype=torch.float32
+    device=None, # of the result, as in `torch.linspace`
+    dtype=torch.float32 # of the result
 )->Tensor: # (ny*nx, 2)
-    "Regular grid on [-1,1]², ±1 included"
-    ny,nx = _pair(n)
+    "Regular grid on [-1,1]², ±1 included; a ValueError if a side has fewer than 2 points"
+    ny,nx = _two(n)
     if ny<2 or nx<2: raise ValueError(f'a control grid needs at least 2 points per side, got {ny}×{nx}')
     x,y = (torch.linspace(-1, 1, k, device=device, dtype=dtype) for k in (nx,ny))
     return torch.stack(torch.meshgrid(x, y, indexing='xy'), -1).flatten(0,1)
@@ -49,13 +51,15 @@ def tps_basis(
 
 # %% ../nbs/01_warps.ipynb #160fbe5e
 class ThinPlateWarp:
-    "A batch of thin-plate-spline warps of the plane: coefficients times `tps_basis`"
+    "A batch of thin-plate-spline warps of the plane: coefficients times `tps_basis`; a ValueError if shapes disagree"
     def __init__(self,
         coef:Tensor, # (B,n+3,2): kernel weights, then the constant, x and y rows of the affine part
         ctrl:Tensor # (n,2) or (B,n,2) control points
     ):
-        if coef.ndim!=3 or coef.shape[-1]!=2 or ctrl.ndim not in (2,3) or ctrl.shape[-1]!=2 or coef.shape[1]!=ctrl.shape[-2]+3:
-            raise ValueError(f'control points {tuple(ctrl.shape)} need coefficients (B, n+3, 2), got {tuple(coef.shape)}')
+        points = ctrl.ndim in (2,3) and ctrl.shape[-1]==2
+        if not points or coef.ndim!=3 or coef.shape[1:]!=(ctrl.shape[-2]+3,2):
+            raise ValueError(f'control points {tuple(ctrl.shape)} need coefficients (B, n+3, 2), '
+                             f'got {tuple(coef.shape)}')
         if ctrl.ndim==3 and len(ctrl)!=len(coef):
             raise ValueError(f'{len(coef)} warps with {len(ctrl)} sets of control points: give one set, or one a warp')
         self.coef,self.ctrl = coef,ctrl
@@ -69,64 +73,88 @@ class ThinPlateWarp:
     def dtype(self): return self.coef.dtype
 
 # %% ../nbs/01_warps.ipynb #11498d91
-def _full(t): return torch.autocast(t.device.type, enabled=False)
+def _full(t): # outside of autocast, on devices that know it
+    kind = t.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+def _wide(t): return torch.float32 if t.device.type=='mps' else torch.float64  # the widest floats of a device
+
+def _same_device(**things):
+    "A ValueError that names the devices if they differ; the first of the things says where the others should be"
+    home = next(iter(things.values())).device
+    if all(o.device==home for o in things.values()): return
+    where = ', '.join(f'{name} on {o.device}' for name,o in things.items())
+    raise ValueError(f"different devices: {where}. Draw warps where they are used, as in "
+                     f"FACES(B, generator, device='{home}'), or move them, as in warp.to('{home}')")
 
 @patch
 def _apply(self:ThinPlateWarp, basis): # (N,n+3) or (B,N,n+3) → (B,N,2)
-    if basis.ndim==3: return basis @ self.coef
-    return (self.coef.mT.flatten(0,1) @ basis.T).view(len(self), 2, -1).mT
+    coef = self.coef.to(basis.dtype)
+    if basis.ndim==3: return basis @ coef
+    return (coef.mT.flatten(0,1) @ basis.T).view(len(self), 2, -1).mT
 
 @patch
-def _check(self:ThinPlateWarp, pts):
+def _check(self:ThinPlateWarp, pts, dtype=None):
+    "Points (N,2) or (B,N,2) in the precision of the warps, or in `dtype`"
+    if not isinstance(pts, Tensor): pts = torch.as_tensor(pts, device=self.device)
     if pts.ndim not in (2,3) or pts.shape[-1]!=2 or (pts.ndim==3 and len(pts)!=len(self)):
         raise ValueError(f'{len(self)} warps take points (N,2) or ({len(self)},N,2), got {tuple(pts.shape)}')
-    pts = pts.to(self.dtype)
+    _same_device(points=pts, warps=self)
+    pts = pts.to(dtype or self.dtype)
     return pts.expand(len(self),-1,-1) if pts.ndim<self.ctrl.ndim else pts
 
 @patch
 def __call__(self:ThinPlateWarp,
     pts:Tensor # (N,2), or (B,N,2), one set a warp
 )->Tensor: # (B,N,2)
-    "Where the points go"
-    pts = self._check(pts)
-    with _full(pts): return self._apply(tps_basis(pts, self.ctrl))
+    "Where the points go; a ValueError if shapes or devices disagree"
+    pts = self._check(pts, _wide(self.coef))
+    with _full(pts): return self._apply(tps_basis(pts, self.ctrl.to(pts.dtype))).to(self.dtype)
 
 # %% ../nbs/01_warps.ipynb #849fea1c
 @patch
-def __getitem__(self:ThinPlateWarp, i)->ThinPlateWarp:
-    c,k = self.coef[i],self.ctrl if self.ctrl.ndim==2 else self.ctrl[i]
-    return ThinPlateWarp(c, k) if c.ndim==3 else ThinPlateWarp(c[None], k if self.ctrl.ndim==2 else k[None])
+def __getitem__(self:ThinPlateWarp,
+    i # an index, a slice, a list or a tensor of indices, a mask
+)->ThinPlateWarp: # always a batch, also of one
+    "Some warps of the batch"
+    shared = self.ctrl.ndim==2
+    coef,ctrl = self.coef[i],self.ctrl if shared else self.ctrl[i]
+    return ThinPlateWarp(coef, ctrl) if coef.ndim==3 else ThinPlateWarp(coef[None], ctrl if shared else ctrl[None])
 
 # %% ../nbs/01_warps.ipynb #35ecf62a
 def _cached(ctrl, key, make):
     "`make()`, kept with the tensor `ctrl` and made again once that was changed in place"
     if ctrl.requires_grad: return make()
-    d = ctrl.__dict__.setdefault('_fse_cache', {})
+    kept = ctrl.__dict__.setdefault('_fse_cache', {})
     key = (*key, 0 if ctrl.is_inference() else ctrl._version)
-    if key not in d:
-        while len(d)>=8: d.pop(next(iter(d)))
-        with torch.inference_mode(False), torch.no_grad(): d[key] = make()
-    return d[key]
+    if key not in kept:
+        while len(kept)>=8: kept.pop(next(iter(kept)))
+        with torch.inference_mode(False), torch.no_grad(): kept[key] = make()
+    return kept[key]
 
 @patch
 def grid(self:ThinPlateWarp,
-    h:int, w:int, # pixels
+    h:int, # height of the field in pixels
+    w:int, # its width
     extent=1. # of the region that the field covers, as in `pixel_grid`
 )->Tensor: # (B,h,w,2)
     "The warp of every pixel centre: one matrix product"
-    pts = lambda: pixel_grid(h, w, extent, self.device, self.dtype).flatten(0,1)
-    if self.ctrl.ndim==3: return self(pts()).unflatten(1, (h,w))
-    basis = _cached(self.ctrl, ('basis',h,w,_pair(extent),self.dtype,self.device), lambda: tps_basis(pts(), self.ctrl.to(self.dtype)))
+    centres = lambda: pixel_grid(h, w, extent, device=self.device, dtype=self.dtype).flatten(0,1)
+    if self.ctrl.ndim==3: return self(centres()).unflatten(1, (h,w))
+    key = 'basis',h,w,_two(extent),self.dtype,self.device
+    basis = _cached(self.ctrl, key, lambda: tps_basis(centres(), self.ctrl.to(self.dtype)))
     with _full(basis): return self._apply(basis).unflatten(1, (h,w))
 
 # %% ../nbs/01_warps.ipynb #13ee981d
 @patch
 def to(self:ThinPlateWarp,
-    *args, **kwargs # as `Tensor.to`: a device, a dtype
+    *args, # as `Tensor.to`: a device, a dtype
+    **kwargs # as `Tensor.to`
 )->ThinPlateWarp:
     "The same warps on another device or in another precision"
-    c,k = self.coef.to(*args, **kwargs),self.ctrl
-    return self if c is self.coef else ThinPlateWarp(c, _cached(k, ('to',c.dtype,c.device), lambda: k.to(c)))
+    coef,ctrl = self.coef.to(*args, **kwargs),self.ctrl
+    if coef is self.coef: return self
+    return ThinPlateWarp(coef, _cached(ctrl, ('to',coef.dtype,coef.device), lambda: ctrl.to(coef)))
 
 # %% ../nbs/01_warps.ipynb #9cb63b37
 def _affine(rotate, translate, scale): # degrees (B,), (B,2), (B,) → rows (B,3,2): constant, x, y
@@ -136,47 +164,89 @@ def _affine(rotate, translate, scale): # degrees (B,), (B,2), (B,) → rows (B,3
 
 @patch(cls_method=True)
 def similarity(cls:ThinPlateWarp,
-    rotate=0., # degrees, a number or (B,)
+    rotate=0., # degrees from the x to the y axis, a number or (B,)
     translate=(0.,0.), # (x, y), or (B,2)
     scale=1., # a number or (B,)
-    n_ctrl=10, device=None, dtype=torch.float32
-)->ThinPlateWarp:
+    n_ctrl=10, # control points per side, or (ny, nx); all their weights are 0
+    device=None, # of the warps; None is that of the first tensor among the arguments above
+    dtype=torch.float32 # of the warps
+)->ThinPlateWarp: # B warps
     "Warps without a bend: p → scale · rotation · p + translation"
     if device is None: device = next((o.device for o in (rotate,translate,scale) if isinstance(o, Tensor)), None)
     r,t,s = (torch.as_tensor(o, device=device, dtype=dtype) for o in (rotate,translate,scale))
     B, = torch.broadcast_shapes(r.shape, t.shape[:-1], s.shape, (1,))
-    aff = _affine(r.expand(B), t.expand(B,2), s.expand(B))
-    ctrl = control_grid(n_ctrl, aff.device, dtype)
-    return cls(torch.cat([aff.new_zeros(B,len(ctrl),2), aff], 1), ctrl)
+    affine = _affine(r.expand(B), t.expand(B,2), s.expand(B))
+    ctrl = control_grid(n_ctrl, affine.device, dtype)
+    return cls(torch.cat([affine.new_zeros(B,len(ctrl),2), affine], 1), ctrl)
 
 @patch(cls_method=True)
-def identity(cls:ThinPlateWarp, B:int=1, n_ctrl=10, device=None, dtype=torch.float32)->ThinPlateWarp:
+def identity(cls:ThinPlateWarp,
+    B:int=1, # warps
+    n_ctrl=10, # control points per side, or (ny, nx)
+    device=None, # of the warps
+    dtype=torch.float32 # of the warps
+)->ThinPlateWarp:
     "`B` warps that move nothing"
     return cls.similarity(torch.zeros(B), n_ctrl=n_ctrl, device=device, dtype=dtype)
 
 # %% ../nbs/01_warps.ipynb #30fe3815
-def _wide(t): return torch.float32 if t.device.type=='mps' else torch.float64 # the widest floats of a device
+def _bookstein(src, dst, reg):
+    "Kernel weights (B,n,2) and affine rows (B,3,2) of the spline that sends `src` (1 or B,n,2) to `dst`"
+    n = src.shape[-2]
+    K,P = tps_basis(src, src).split([n,3], -1)
+    top,bottom = torch.cat([K + reg*torch.eye(n).to(K), P], -1),F.pad(P.mT, (0,3))
+    L,rhs = torch.cat([top,bottom], -2),F.pad(dst, (0,0,0,3))
+    solution = torch.linalg.solve_ex(L, rhs)[0]
+    size = (dst-dst.mean(-2, keepdim=True)).abs().max()
+    if not ((L@solution-rhs).abs().max()<=1e-6*(size+1e-3*dst.abs().max())):
+        raise ValueError('fit found no spline through these points: do two source points coincide?')
+    return solution.split([n,3], -2)
+
+# %% ../nbs/01_warps.ipynb #9082d048
+def _unshrunk(weights, affine, ctrl, centre, scale, dtype):
+    "Coefficients at `ctrl` of a spline solved at `(ctrl-centre)/scale`: rounded to `dtype`, row after row"
+    rounded = lambda x: x.to(dtype).to(x.dtype)
+    away,log_s2 = ctrl-centre,2*scale.log()
+    c = rounded(weights/scale**2)
+    smallest = c.abs().argmin(1, keepdim=True)
+    c = rounded(c.scatter_add(1, smallest, -c.sum(1, keepdim=True)))
+    slope = rounded(affine[:,1:]/scale + 2*log_s2*away.mT@c)
+    constant = affine[:,:1] - log_s2*away.square().sum(-1, keepdim=True).mT@c - centre@slope
+    return torch.cat([c,constant,slope], 1).to(dtype)
+
+# %% ../nbs/01_warps.ipynb #4a36a28f
+def _as_points(pts, device=None):
+    return pts if isinstance(pts, Tensor) else torch.tensor(np.asarray(pts), device=device)
+
+def _check_pairs(src, dst):
+    if {src.ndim,dst.ndim}-{2,3} or src.shape[-2:]!=dst.shape[-2:] or src.shape[-1]!=2:
+        raise ValueError(f'fit takes as many source as target points, (n,2) or (B,n,2), '
+                         f'got {tuple(src.shape)} and {tuple(dst.shape)}')
+    _same_device(src=src, dst=dst)
+    for name,pts in (('src',src),('dst',dst)):
+        if not pts.isfinite().all():
+            raise ValueError(f'{name} has points that are not a number: leave them out, in src and in dst')
 
 @patch(cls_method=True)
 def fit(cls:ThinPlateWarp,
-    src:Tensor, # (n,2) or (B,n,2)
-    dst:Tensor, # (n,2) or (B,n,2), where the points should go
-    reg:float=0. # added to the diagonal of the kernel matrix: 0 interpolates, more is smoother
-)->ThinPlateWarp:
-    "Bookstein's spline through pairs of points, or near them with `reg`"
-    if {src.ndim,dst.ndim}-{2,3} or src.shape[-2:]!=dst.shape[-2:] or src.shape[-1]!=2:
-        raise ValueError(f'fit takes as many source as target points, (n,2) or (B,n,2), got {tuple(src.shape)} and {tuple(dst.shape)}')
-    n,s,d = src.shape[-2],src.to(_wide(src)),dst.to(_wide(src))
-    flat = torch.linalg.svdvals((s-s.mean(-2, keepdim=True)).detach())
-    if n<3 or (flat[...,-1]<=1e-6*flat[...,0]).any(): raise ValueError('fit needs at least 3 source points that do not lie on one line')
-    K,P = tps_basis(s, s).split([n,3], -1)
-    Z = s.new_zeros(*s.shape[:-2], 3, 3)
-    L = torch.cat([torch.cat([K+reg*torch.eye(n).to(K), P], -1), torch.cat([P.mT, Z], -1)], -2)
-    rhs = F.pad(d, (0,0,0,3))
-    coef = torch.linalg.solve_ex(L, rhs)[0]
-    if not ((L@coef-rhs).abs().max()<=1e-6*(1+d.abs().max())):
-        raise ValueError('fit found no spline through these points: do two source points coincide, or is one not a number?')
-    return cls(coef.view(-1,n+3,2).to(src.dtype), src)
+    src, # (n,2) or (B,n,2) points in any unit, a tensor or an array, of floats or whole numbers
+    dst, # (n,2) or (B,n,2), where they should go, in any unit
+    reg:float=0. # added to the diagonal of the kernel matrix, in squared units of `src`: 0 interpolates
+)->ThinPlateWarp: # B warps with the control points `src`
+    "Bookstein's spline through pairs of points, or near them with `reg`; a ValueError if there is none"
+    src = _as_points(src)
+    dst = _as_points(dst, src.device)
+    _check_pairs(src, dst)
+    floats = next((o.dtype for o in (src,dst) if o.is_floating_point()), torch.float32)
+    ctrl = src.to(torch.promote_types(floats, torch.float32))
+    s,d = (o.to(_wide(o)).view(-1,*o.shape[-2:]) for o in (ctrl,dst))
+    centre = s.detach().mean(1, keepdim=True)
+    scale = (s.detach()-centre).abs().amax((1,2), keepdim=True)
+    flat = torch.linalg.svdvals(((s-centre)/scale).detach().nan_to_num())
+    if s.shape[1]<3 or (flat[:,-1]<=1e-6*flat[:,0]).any():
+        raise ValueError('fit needs at least 3 source points that do not lie on one line')
+    weights,affine = _bookstein((s-centre)/scale, d, reg/scale**2)
+    return cls(_unshrunk(weights, affine, s, centre=centre, scale=scale, dtype=ctrl.dtype), ctrl)
 
 # %% ../nbs/01_warps.ipynb #c90c8f25
 def _basis_grads(pts, ctrl, value=True):
@@ -184,17 +254,18 @@ def _basis_grads(pts, ctrl, value=True):
     dx,dy = _offsets(pts, ctrl)
     d2 = dx*dx+dy*dy
     d2 = d2.masked_fill(d2<=0, 1.)
-    l = d2.log()
-    b = _columns(d2*l, 1., pts) if value else None
-    l,(ex,ey) = 2*(l+1),torch.eye(2).to(pts)
-    return b,_columns(dx*l, 0., ex.expand_as(pts)),_columns(dy*l, 0., ey.expand_as(pts))
+    log = d2.log()
+    basis = _columns(d2*log, 1., pts) if value else None
+    slope,(ex,ey) = 2*(log+1),torch.eye(2).to(pts)
+    return basis,_columns(dx*slope, 0., ex.expand_as(pts)),_columns(dy*slope, 0., ey.expand_as(pts))
 
 @patch
 def _value_jacobian(self:ThinPlateWarp, pts, value=True):
     pts = self._check(pts)
     with _full(pts):
-        b,bx,by = _basis_grads(pts, self.ctrl, value)
-        return self._apply(b) if value else None,torch.stack([self._apply(bx), self._apply(by)], -1)
+        basis,along_x,along_y = _basis_grads(pts, self.ctrl, value)
+        jacobian = torch.stack([self._apply(along_x), self._apply(along_y)], -1)
+        return self._apply(basis) if value else None,jacobian
 
 @patch
 def jacobian(self:ThinPlateWarp,
@@ -208,11 +279,13 @@ def _det(J): return J[...,0,0]*J[...,1,1] - J[...,0,1]*J[...,1,0]
 
 @patch
 def folds(self:ThinPlateWarp,
-    h:int=100, w:int=100, # pixels at which to look
-    extent=1. # of the region to look at
+    h:int=100, # rows of points at which to look
+    w:int=100, # columns
+    extent=1. # of the region to look at, as in `pixel_grid`
 )->Tensor: # bool (B,)
-    "Which warps fold: det J ≤ 0 at some pixel"
-    return (_det(self.jacobian(pixel_grid(h, w, extent, self.device, self.dtype).flatten(0,1)))<=0).any(1)
+    "Which warps fold: det J ≤ 0 at some point of a grid"
+    pts = pixel_grid(h, w, extent, device=self.device, dtype=self.dtype).flatten(0,1)
+    return (_det(self.jacobian(pts))<=0).any(1)
 
 # %% ../nbs/01_warps.ipynb #fdd51270
 def _solve2(J, r): # J⁻¹r for 2×2 matrices
@@ -220,9 +293,12 @@ def _solve2(J, r): # J⁻¹r for 2×2 matrices
     x,y = r.unbind(-1)
     return torch.stack([d*x-b*y, a*y-c*x], -1)/(a*d-b*c)[...,None]
 
+def _half_side(ctrl): return ((ctrl.amax(-2)-ctrl.amin(-2)).amax(-1)/2).view(-1,1,1)  # 1 for a control grid
+
 @patch
 def _newton(self:ThinPlateWarp, p, steps, tol): # p (B,N,2) → the last iterate, and whether it is good
     q = _solve2(self.coef[:,None,-2:].mT, p-self.coef[:,None,-3])  # the affine part alone
+    longest,tol = .5*_half_side(self.ctrl),tol*p.abs().amax(-1).clamp(min=1)
     g,J = self._value_jacobian(q)
     r = p-g
     err,damp,b = r.norm(dim=-1),torch.ones_like(r[...,0]),torch.arange(len(p), device=p.device)[:,None]
@@ -232,7 +308,7 @@ def _newton(self:ThinPlateWarp, p, steps, tol): # p (B,N,2) → the last iterate
         if m==0: break
         i = b,left.byte().topk(m, 1).indices                       # as many points in every warp
         s = _solve2(J[i], r[i])
-        s = s*(.5/s.norm(dim=-1, keepdim=True)).clamp(max=1)*damp[i][...,None]
+        s = s*(longest/s.norm(dim=-1, keepdim=True)).clamp(max=1)*damp[i][...,None]
         t = q[i]+s
         g,Jt = self._value_jacobian(t)
         rt = p[i]-g
@@ -249,16 +325,16 @@ def _newton(self:ThinPlateWarp, p, steps, tol): # p (B,N,2) → the last iterate
 def inverse(self:ThinPlateWarp,
     pts:Tensor, # (N,2) or (B,N,2)
     steps:int=30, # at most
-    tol:float=1e-7, # of the residual, in unit coordinates: 5e-6 pixels of a 100-pixel image
+    tol:float=1e-7, # of the residual: absolute in [-1,1] (5e-6 pixels of 100), relative beyond
     full:bool=False # also return which points are good
 ):  # (B,N,2), NaN where not good; with `full` (points without NaN, mask (B,N))
     "The points that the warps send to `pts`, by damped Newton"
-    out = pts.dtype if pts.is_floating_point() else self.dtype
     w = self.to(_wide(self.coef))
     if w.dtype==torch.float32: tol = max(tol, 2e-6)
-    slices = w._check(pts).expand(len(self),-1,2).split(max(1, 2**20//w.coef[...,0].numel()), 1)
-    q,ok = (torch.cat(o, 1) for o in zip(*(w._newton(p, steps, tol) for p in slices)))
-    q = q.to(out)
+    p = w._check(pts).expand(len(self),-1,2)
+    slices = p.split(max(1, 2**20//w.coef[...,0].numel()), 1)
+    q,ok = (torch.cat(o, 1) for o in zip(*(w._newton(o, steps, tol) for o in slices)))
+    q = q.to(pts.dtype if isinstance(pts, Tensor) and pts.is_floating_point() else self.dtype)
     return (q,ok) if full else q.masked_fill(~ok[...,None], torch.nan)
 
 # %% ../nbs/01_warps.ipynb #9853011d
@@ -277,10 +353,16 @@ class WarpSampler:
         control_grid(n_ctrl)
         if min(self.sigmas)<0: raise ValueError(f'a standard deviation cannot be negative: {self}')
 
-    def __repr__(self): return 'WarpSampler(n_ctrl={}, std={:g}, extra_std={:g}, rotate={:g}, translate={:g}, scale={:g})'.format(self.n_ctrl, *self.sigmas)
+    def __repr__(self):
+        names = 'std','extra_std','rotate','translate','scale'
+        sigmas = ', '.join(f'{name}={sigma:g}' for name,sigma in zip(names, self.sigmas))
+        return f'WarpSampler(n_ctrl={self.n_ctrl}, {sigmas})'
     def __getstate__(self): return {**self.__dict__, '_ctrl':{}}
 
-    def ctrl(self, device): # one tensor per device, so that all batches share its cached fields
+    def ctrl(self,
+        device # where the control points are wanted
+    )->Tensor: # (n,2), one tensor per device, so that all batches share its cached fields
+        "The control points of all warps"
         device = torch.empty(0, device=device).device
         if device not in self._ctrl: self._ctrl[device] = control_grid(self.n_ctrl, device)
         return self._ctrl[device]
@@ -292,30 +374,47 @@ def __call__(self:WarpSampler,
     generator=None, # draws happen on its device; None is torch's global generator on the CPU
     device=None # where the warps live; None is where they are drawn
 )->ThinPlateWarp:
-    "Draw `B` warps"
+    "Draw `B` warps; a ValueError if that is none"
     if B<1: raise ValueError(f'a batch has at least one warp, got {B}')
     at = dict(generator=generator, device='cpu' if generator is None else generator.device)
-    ny,nx = _pair(self.n_ctrl)
+    ny,nx = _two(self.n_ctrl)
     z,(r,s,*t) = torch.randn(2,B,ny*nx,2, **at),torch.randn(4,B, **at)
     half = torch.rand(B,ny*nx,2, **at)<.5
-    aff = _affine(self.rotate*r, self.translate*torch.stack(t, -1), 1+self.scale*s)
-    coef = torch.cat([self.std*z[0] + self.extra_std*half*z[1], aff], 1)
+    affine = _affine(self.rotate*r, self.translate*torch.stack(t, -1), 1+self.scale*s)
+    coef = torch.cat([self.std*z[0] + self.extra_std*half*z[1], affine], 1)
     if device is not None: coef = coef.to(device)
     return ThinPlateWarp(coef, self.ctrl(coef.device))
 
 # %% ../nbs/01_warps.ipynb #6e417f54
 @patch
-def scaled(self:WarpSampler, s:float)->WarpSampler:
-    "The same kind of warps with every σ times `s`"
-    return WarpSampler(self.n_ctrl, *(s*o for o in self.sigmas))
+def scaled(self:WarpSampler,
+    factor:float # of every σ
+)->WarpSampler:
+    "The same kind of warps, weaker (below 1) or stronger"
+    return WarpSampler(self.n_ctrl, *(factor*o for o in self.sigmas))
 
 class WarpSamplers(namedtuple('WarpSamplers', 'g1 g2')):
     "The samplers of both warps of a pair"
-    def __call__(self, B, generator=None, device=None): return tuple(o(B, generator, device) for o in self)
-    def scaled(self, s:float): return WarpSamplers(*(o.scaled(s) for o in self))
+    def __call__(self,
+        B:int, # warps of each sampler
+        generator=None, # as in `WarpSampler`
+        device=None # where the warps live: that of the images
+    )->tuple: # g1 and g2, B warps each
+        "Draw the warps of `B` pairs"
+        return tuple(o(B, generator, device) for o in self)
 
-FACES = WarpSamplers(WarpSampler(10, .001, .001, 0., 0., 0.), WarpSampler(10, .001, .01, 20., .1, .05))
-DIGITS = WarpSamplers(WarpSampler(5, .005, .01, 15., .1, .05), WarpSampler(5, .005, .02, 20., .1, .05))
+    def scaled(self,
+        factor:float # of every σ of both
+    ): # `WarpSamplers`
+        "The same kind of pairs, with weaker (below 1) or stronger warps"
+        return WarpSamplers(*(o.scaled(factor) for o in self))
+
+FACES = WarpSamplers(
+    g1=WarpSampler(n_ctrl=10, std=.001, extra_std=.001, rotate=0., translate=0., scale=0.),
+    g2=WarpSampler(n_ctrl=10, std=.001, extra_std=.01, rotate=20., translate=.1, scale=.05))
+DIGITS = WarpSamplers(
+    g1=WarpSampler(n_ctrl=5, std=.005, extra_std=.01, rotate=15., translate=.1, scale=.05),
+    g2=WarpSampler(n_ctrl=5, std=.005, extra_std=.02, rotate=20., translate=.1, scale=.05))
 
 # %% ../nbs/01_warps.ipynb #ea8784a0
 def warp_image(
@@ -323,13 +422,16 @@ def warp_image(
     grid:Tensor, # (B,h,w,2), where to look, in the unit coordinates of x
     padding_mode='reflection' # 'reflection', 'border', 'zeros', or a number: the value of everything outside
 )->Tensor: # (B,C,h,w)
-    "Inverse warping, bilinear: the output at u is x at grid(u)"
-    if not x.is_floating_point(): raise TypeError(f'warp_image takes float images in [-1,1], got {x.dtype}: use x.float()/127.5 - 1')
+    "Inverse warping, bilinear: the output at u is x at grid(u); a ValueError if counts or devices disagree"
+    if not x.is_floating_point():
+        raise TypeError(f'warp_image takes float images in [-1,1], got {x.dtype}: use x.float()/127.5 - 1')
     if len(x)!=len(grid): raise ValueError(f'{len(x)} images, but fields for {len(grid)}')
+    _same_device(images=x, field=grid)
     if isinstance(padding_mode, (int,float)): return warp_image(x-padding_mode, grid, 'zeros')+padding_mode
     if padding_mode not in ('reflection','border','zeros'):
         raise ValueError(f"unknown padding_mode {padding_mode!r}: 'reflection', 'border', 'zeros' or a number")
-    with _full(grid): return F.grid_sample(x.to(grid.dtype), grid, padding_mode=padding_mode, align_corners=False).to(x.dtype)
+    with _full(grid):
+        return F.grid_sample(x.to(grid.dtype), grid, padding_mode=padding_mode, align_corners=False).to(x.dtype)
 
 # %% ../nbs/01_warps.ipynb #9975dfe0
 def compose_grid(
@@ -338,21 +440,27 @@ def compose_grid(
     lattice:int=97, # points per side at which g1 is evaluated
     reach:float=1.5 # the lattice covers [-reach, reach]²
 )->Tensor: # (B,h,w,2)
-    "g1 at the points of `grid`, looked up on a lattice: the field of g1∘g2"
+    "g1 at the points of `grid`, looked up on a lattice: the field of g1∘g2; a ValueError as in `warp_image`"
     if len(g1)!=len(grid): raise ValueError(f'{len(g1)} warps, but fields for {len(grid)}')
-    move = ThinPlateWarp(g1.coef-F.pad(torch.eye(2).to(g1.coef), (0,0,g1.coef.shape[1]-2,0)), g1.ctrl)
-    table = move.grid(lattice, lattice, reach).permute(0,3,1,2)
-    with _full(grid): return grid + F.grid_sample(table, grid/reach, padding_mode='border', align_corners=False).permute(0,2,3,1)
+    _same_device(field=grid, g1=g1)
+    identity = F.pad(torch.eye(2).to(g1.coef), (0,0,g1.coef.shape[1]-2,0))
+    move = ThinPlateWarp(g1.coef-identity, g1.ctrl).grid(lattice, lattice, reach).permute(0,3,1,2)
+    with _full(grid):
+        there = F.grid_sample(move, grid/reach, padding_mode='border', align_corners=False)
+        return grid + there.permute(0,2,3,1)
 
 # %% ../nbs/01_warps.ipynb #d0af8483
 @torch.no_grad()
 def warp_pair(
     x:Tensor, # (B,C,H,W) images
-    g1:ThinPlateWarp, g2:ThinPlateWarp, # B warps each, in the frame of x
+    g1:ThinPlateWarp, # B warps from x1 to x, in the frame of x
+    g2:ThinPlateWarp, # B warps from x2 to x1, in the frame of x
     crop, # the central crop that is seen: pixels of x, or (h, w)
     out=None, # size of the result if it is not that of the crop: pixels, or (h, w)
     padding_mode='reflection' # as in `warp_image`
 ): # (B,C,h,w) twice
-    "x1(u) = I(g1(u)) and x2(u) = I(g1(g2(u))), u in the central crop"
-    (h,w),e = _pair(crop if out is None else out),crop_extent(tuple(x.shape[-2:]), crop)
-    return tuple(warp_image(x, g, padding_mode) for g in (g1.grid(h, w, e), compose_grid(g1, g2.grid(h, w, e))))
+    "x1(u) = I(g1(u)) and x2(u) = I(g1(g2(u))), u in the central crop; a ValueError as in `warp_image`"
+    _same_device(images=x, g1=g1, g2=g2)
+    (h,w),extent = _two(crop if out is None else out),crop_extent(tuple(x.shape[-2:]), crop)
+    first,second = g1.grid(h, w, extent),compose_grid(g1, g2.grid(h, w, extent))
+    return tuple(warp_image(x, field, padding_mode) for field in (first,second))
