@@ -24,7 +24,8 @@ from .model import LandmarkDetector
 from .decode import Geometry, ImageCache, as_float, decode_images, to_channels
 from .train import OLD_METRICS
 from .detect import declared, detect
-from .regress import LinearRegressor, cumulative_error
+from .regress import LinearRegressor
+from .errors import cumulative_error
 
 # %% ../nbs/07_plot.ipynb #cde683f1
 _all_ = ['landmark_colors', 'landmark_markers', 'scatter_landmarks', 'show_landmarks'] # made in 00a, and asked for here

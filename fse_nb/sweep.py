@@ -25,7 +25,8 @@ from .data import EYES, Geometry, ImageCache, celeba, cfp, landmark_dls, toy_fac
 from .train import OLD_METRICS, NonFiniteLoss, Recipe, WarpPairs, landmark_learner
 from .detect import detect
 from .export import load_detector
-from .regress import fit_regressor, interocular_error, mean_shape_error
+from .regress import fit_regressor
+from .errors import interocular_error, mean_shape_error
 
 # %% ../nbs/11_sweep.ipynb #56d2435b
 @dataclass

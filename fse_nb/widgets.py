@@ -10,31 +10,37 @@ __all__ = ['STATIC', 'esm', 'shipped', 'image_uri', 'WarpPlayground', 'bump_maps
 
 # %% ../nbs/09_widgets.ipynb #8be2e92d
 import anywidget, base64, html, io, json, math, re, numpy as np, torch
+from dataclasses import replace
 from pathlib import Path
 from PIL import Image
 from torch import Tensor
 from traitlets import Unicode, Int, Float, List, Dict, Bool
 from .warps import ThinPlateWarp, WarpSampler, FACES, control_grid
 from .losses import align_moments, diversity
-from .regress import fit_regressor, interocular_error, LinearRegressor
+from .data import toy_faces
+from .train import OLD_METRICS
+from .detect import declared, detect
+from .regress import fit_regressor, LinearRegressor
+from .errors import interocular_error
 
 # %% ../nbs/09_widgets.ipynb #dc28cea8
 STATIC = Path(__file__ if '__file__' in globals() else __import__('fse_nb').__file__).parent/'static'
-_import = re.compile(r"^import .* from '\./(\w+)\.js';\n", re.M)
+_IMPORT = re.compile(r"^import .* from '\./(\w+)\.js';\n", re.M)
+_EXPORT = re.compile(r'^export (?=const|let|function|async)', re.M)
 
 def esm(
     name:str # of a widget: a file in `fse_nb/static`
 )->str:
     "The module of a widget as one text, the modules that it imports from its own folder first"
-    done = {}
-    def add(f):
-        s = (STATIC/f'{f}.js').read_text()
-        for o in _import.findall(s):
-            if o not in done: add(o)
-        s = _import.sub('', s)
-        done[f] = s if f==name else re.sub(r'^export (?=const|let|function|async)', '', s, flags=re.M)
+    texts = {}
+    def add(module):
+        text = (STATIC/f'{module}.js').read_text()
+        for imported in _IMPORT.findall(text):
+            if imported not in texts: add(imported)
+        text = _IMPORT.sub('', text)
+        texts[module] = text if module==name else _EXPORT.sub('', text)
     add(name)
-    return '\n'.join(done.values())
+    return '\n'.join(texts.values())
 
 # %% ../nbs/09_widgets.ipynb #296a4028
 def shipped(
@@ -60,10 +66,14 @@ class _Widget(anywidget.AnyWidget):
 
     def html(self)->str: # for a page on which `mount.js` is loaded
         "The widget in its present state as a `div`"
-        state,new,data = self.state,type(self).class_traits(),shipped(self._data) if self._data else {}
-        src = f' data-state-src="{self._data}"' if data and all(state[k]==v for k,v in data.items()) else ''
-        state = {k:v for k,v in state.items() if v!=(data[k] if src and k in data else new[k].default())}
-        return f'<div class="fse-widget" data-widget="{self._name}" data-state="{html.escape(json.dumps(state))}"{src}>{self._fallback}</div>'
+        state,traits = self.state,type(self).class_traits()
+        data = shipped(self._data) if self._data else {}
+        from_file = bool(data) and all(state[k]==v for k,v in data.items())
+        known = {k:data[k] if from_file and k in data else traits[k].default() for k in state}
+        changed = json.dumps({k:v for k,v in state.items() if v!=known[k]})
+        src = f' data-state-src="{self._data}"' if from_file else ''
+        return (f'<div class="fse-widget" data-widget="{self._name}" data-state="{html.escape(changed)}"{src}>'
+                f'{self._fallback}</div>')
 
     def __repr__(self): return f'{type(self).__name__}: a widget; in a page without a kernel, .html()'
     def _repr_mimebundle_(self, **kwargs):
@@ -80,7 +90,8 @@ def image_uri(
 )->str:
     "An image as a data URI"
     if isinstance(im, (str,Path)): im = Image.open(im)
-    if isinstance(im, Tensor) and im.is_floating_point(): im = ((im.detach().cpu().permute(1,2,0)+1)*127.5).round().clamp(0,255).byte()
+    if isinstance(im, Tensor) and im.is_floating_point():
+        im = ((im.detach().cpu().permute(1,2,0)+1)*127.5).round().clamp(0,255).byte()
     if not isinstance(im, Image.Image): im = Image.fromarray(np.asarray(im))
     im = im.convert('RGB')
     if size and im.size!=(size,size): im = im.resize((size,size), Image.Resampling.LANCZOS)
@@ -89,65 +100,81 @@ def image_uri(
     return 'data:image/jpeg;base64,'+base64.b64encode(b.getvalue()).decode()
 
 # %% ../nbs/09_widgets.ipynb #31ef56a9
+_ANCHORS = [o for y in (-.6,-.2,.2,.6) for x in (-.6,-.2,.2,.6) for o in (x,y)]
+
 class WarpPlayground(_Widget):
     "A random warp with sliders for its σ and handles to drag; `warp` is the result"
     _esm,_name,_data = esm('warp'),'warp','warp.json'
-    _fallback = 'A playground: a drawn face, a random warp with sliders for σ, rotation, shift and scale, and handles to drag (needs JavaScript).'
-    image = _sync(Unicode())                  # data URI
-    points = _sync(List())                    # (N,2) in [-1,1] of the image
-    n_ctrl = _sync(Int(10))                   # control points per side
+    _fallback = ('A playground: a drawn face, a random warp with sliders for σ, rotation, shift and scale, '
+                 'and handles to drag (needs JavaScript).')
+    image = _sync(Unicode()) # data URI
+    points = _sync(List()) # (N,2) in [-1,1] of the image
+    n_ctrl = _sync(Int(10)) # control points per side
     std,extra_std,rotate,translate,scale = (_sync(Float(o)) for o in (.001,.01,20,.1,.05)) # as in `WarpSampler`
-    seed = _sync(Int())                       # of the draw, in the language that made it
-    z = _sync(List())                         # what was drawn: first and second draws of the weights, and (angle, scale, x, y)
-    coef = _sync(List())                      # coefficients (2n+6,) instead of a draw
-    handles = _sync(List([o for y in (-.6,-.2,.2,.6) for x in (-.6,-.2,.2,.6) for o in (x,y)])) # flat (x,y), where the spline of the handles is anchored
-    shift = _sync(List([0]*32))               # flat: how far each was pulled
-    extent = _sync(Float(.8))                 # of the right picture in the frame
-    size = _sync(Int(160))                    # pixels of both pictures
-    warped_points = _sync(List())             # set by the browser: the points in the right picture, None where not found
+    seed = _sync(Int()) # of the draw, in the language that made it
+    z = _sync(List()) # what was drawn: first and second draws of the weights, and (angle, scale, x, y)
+    coef = _sync(List()) # coefficients (2n+6,) instead of a draw
+    handles = _sync(List(_ANCHORS)) # flat (x,y), where the spline of the handles is anchored
+    shift = _sync(List([0]*32)) # flat: how far each was pulled
+    extent = _sync(Float(.8)) # of the right picture in the frame
+    size = _sync(Int(160)) # pixels of both pictures
+    warped_points = _sync(List()) # set by the browser: points in the right picture, None where not found
 
     def __init__(self,
         image=None, # any image for `image_uri`; None: a drawn face
         points=None, # (N,2) in [-1,1]
-        sampler:WarpSampler=FACES.g2,
-        seed:int=0,
+        sampler:WarpSampler=FACES.g2, # of the draw
+        seed:int=0, # of the draw
         warp:ThinPlateWarp|None=None, # instead of a draw; on a regular grid of control points
-        **kwargs):
-        if image is None: kwargs = {**shipped(self._data), **kwargs}
-        else: kwargs = dict(image=image if str(image).startswith('data:') else image_uri(image, kwargs.get('size',160)), **kwargs)
-        if points is not None: kwargs['points'] = torch.as_tensor(points).tolist()
-        super().__init__(n_ctrl=sampler.n_ctrl, **dict(zip(('std','extra_std','rotate','translate','scale'), map(float, sampler.sigmas))), **kwargs)
+        **kwargs # of the state
+    ):
+        if image is None: state = shipped(self._data)
+        else: state = dict(image=image if str(image).startswith('data:') else image_uri(image, kwargs.get('size', 160)))
+        if points is not None: state['points'] = torch.as_tensor(points).tolist()
+        sigmas = dict(zip(('std','extra_std','rotate','translate','scale'), map(float, sampler.sigmas)))
+        super().__init__(**{'n_ctrl':sampler.n_ctrl, **sigmas, **state, **kwargs})
         self.draw(seed)
         if warp is not None: self.show(warp)
 
-    def draw(self, seed:int=0):
+    def draw(self,
+        seed:int=0
+    ):
         "New random numbers: those of `WarpSampler` for this seed"
         g,n = torch.Generator().manual_seed(seed),self.n_ctrl**2
-        w = torch.randn(2,1,n,2, generator=g),torch.randn(4,1, generator=g)
+        weights,similar = torch.randn(2,1,n,2, generator=g),torch.randn(4,1, generator=g)
         half = torch.rand(1,n,2, generator=g)<.5
-        f = lambda t: [round(o, 6) for o in t.flatten().tolist()]
-        self.set_trait('seed', seed); self.coef = []
-        self.z = [f(w[0][0]), f(w[0][1]*half), f(w[1])]
+        self.set_trait('seed', seed)
+        self.coef = []
+        self.z = [[round(o, 6) for o in t.flatten().tolist()] for t in (weights[0], weights[1]*half, similar)]
 
-    def show(self, warp:ThinPlateWarp):
-        "Show a warp (the first of a batch)"
+    def show(self,
+        warp:ThinPlateWarp # on a regular grid of control points
+    ):
+        "Show a warp (the first of a batch); raises ValueError for one on other control points"
         n = round(warp.ctrl.shape[-2]**.5)
         ctrl = warp.ctrl if warp.ctrl.ndim==2 else warp.ctrl[0]
         if n*n!=len(ctrl) or (ctrl.cpu()-control_grid(n)).abs().max()>1e-5:
-            raise ValueError('the playground shows warps on a regular grid of control points: evaluate this one there and use ThinPlateWarp.fit')
-        self.n_ctrl,self.coef,self.shift = n,warp.coef[0].double().flatten().tolist(),[0]*len(self.handles)
+            raise ValueError('the playground shows warps on a regular grid of control points: '
+                             'evaluate this one there and use ThinPlateWarp.fit')
+        self.n_ctrl,self.coef = n,warp.coef[0].double().flatten().tolist()
+        self.shift = [0]*len(self.handles)
+
+    @property
+    def _drawn(self): # coefficients (n+3,2)
+        (z0,z1),(r,s,*t) = (_points(o) for o in self.z[:2]),self.z[2]
+        turn = ThinPlateWarp.similarity(self.rotate*r, [self.translate*o for o in t], 1+self.scale*s, n_ctrl=2,
+                                        dtype=torch.float64)
+        return torch.cat([self.std*z0+self.extra_std*z1, turn.coef[0,-3:]])
 
     @property
     def warp(self)->ThinPlateWarp:
         "What is shown, in double precision"
-        src,d = (torch.tensor(o, dtype=torch.float64).view(-1,2) for o in (self.handles,self.shift))
-        if self.coef: a = torch.tensor(self.coef, dtype=torch.float64).view(-1,2)
-        else:
-            (z0,z1),(r,s,*t) = (torch.tensor(o, dtype=torch.float64).view(-1,2) for o in self.z[:2]),self.z[2]
-            rot = ThinPlateWarp.similarity(self.rotate*r, [self.translate*o for o in t], 1+self.scale*s, n_ctrl=2, dtype=torch.float64)
-            a = torch.cat([self.std*z0+self.extra_std*z1, rot.coef[0,-3:]])
-        b = ThinPlateWarp.fit(src, d).coef[0]
-        return ThinPlateWarp(torch.cat([a[:-3], b[:-3], a[-3:]+b[-3:]])[None], torch.cat([control_grid(self.n_ctrl, dtype=torch.float64), src]))
+        anchors = _points(self.handles)
+        a,b = _points(self.coef) if self.coef else self._drawn,ThinPlateWarp.fit(anchors, _points(self.shift)).coef[0]
+        ctrl = torch.cat([control_grid(self.n_ctrl, dtype=torch.float64), anchors])
+        return ThinPlateWarp(torch.cat([a[:-3], b[:-3], a[-3:]+b[-3:]])[None], ctrl) # the sum of two splines
+
+def _points(flat): return torch.tensor(flat, dtype=torch.float64).view(-1,2)
 
 # %% ../nbs/09_widgets.ipynb #78f8bb19
 def bump_maps(
@@ -155,38 +182,42 @@ def bump_maps(
     size:int=40 # of the maps
 )->Tensor: # (B,K,size,size), float64
     "Probability maps as mixtures of Gaussians; each bump is cut at the border and holds its share of the mass"
-    c = torch.arange(size, dtype=torch.float64)+.5-size/2
-    axis = lambda o,s: (-(c-o)**2/(2*s*s)).softmax(0)
-    mix = lambda bs: sum(w*torch.outer(axis(y,s), axis(x,s)) for x,y,s,w in bs)/sum(b[3] for b in bs)
-    return torch.stack([torch.stack([mix(bs) for bs in im]) for im in images])
+    centres = torch.arange(size, dtype=torch.float64)+.5-size/2
+    def profile(o, s): return (-(centres-o)**2/(2*s*s)).softmax(0)
+    def mixture(bumps):
+        return sum(w*torch.outer(profile(y, s), profile(x, s)) for x,y,s,w in bumps)/sum(w for *_,w in bumps)
+    return torch.stack([torch.stack([mixture(bumps) for bumps in maps]) for maps in images])
 
 class LossExplorer(_Widget):
-    "Two landmarks in both images of a pair and the terms of equation (9); the browser writes them to `values`, `compute` makes them in Python"
+    "Two landmarks in both images of a pair and the terms of (9): by the browser in `values`, by Python in `compute`"
     _esm,_name = esm('losses'),'losses'
-    _fallback = 'An explorer: two probability maps in both images of a pair, to move and sharpen, and the terms of equations (6), (8) and (9) as bars (needs JavaScript).'
-    size = _sync(Int(40))                     # of the maps
-    rotate = _sync(Float(0))                  # degrees, of g2
-    shift = _sync(List([0,0]))                # (x, y) in pixels, of g2
+    _fallback = ('An explorer: two probability maps in both images of a pair, to move and sharpen, '
+                 'and the terms of equations (6), (8) and (9) as bars (needs JavaScript).')
+    size = _sync(Int(40)) # of the maps
+    rotate = _sync(Float(0)) # degrees, of g2
+    shift = _sync(List([0,0])) # (x, y) in pixels, of g2
     gamma = _sync(Float(500))
     pool = _sync(Int(5))
-    maps1 = _sync(List([[[-6.5,.5,2.5,1]],[[7.5,.5,2.5,1]]]))    # of x: a list of bumps for each landmark
-    maps2 = _sync(List([[[-6.5,4.5,2.5,1]],[[7.5,4.5,2.5,1]]]))  # of x'
-    values = _sync(Dict())                    # set by the browser
+    maps1 = _sync(List([[[-6.5,.5,2.5,1]],[[7.5,.5,2.5,1]]])) # of x: a list of bumps for each landmark
+    maps2 = _sync(List([[[-6.5,4.5,2.5,1]],[[7.5,4.5,2.5,1]]])) # of x'
+    values = _sync(Dict()) # set by the browser
 
     def compute(self)->dict:
         "The terms from `fse_nb.losses`, in pixels of the map"
         p,q = bump_maps([self.maps1,self.maps2], self.size)[:,None]
         half = self.size/2
         g2 = ThinPlateWarp.similarity(self.rotate, [o/half for o in self.shift], n_ctrl=2, dtype=torch.float64)
-        point,var = align_moments(p, q, g2, 1., half)
-        d = dict(point=point, variance=var, align=point+var, div1=diversity(p, 1), div2=diversity(q, 1), pooled1=diversity(p, self.pool), pooled2=diversity(q, self.pool))
-        d['total'] = d['align'] + self.gamma*(d['pooled1']+d['pooled2'])
-        return {k:v.item() for k,v in d.items()}
+        point,variance = align_moments(p, q, g2, 1., half)
+        terms = dict(point=point, variance=variance, align=point+variance, div1=diversity(p, 1), div2=diversity(q, 1),
+                     pooled1=diversity(p, self.pool), pooled2=diversity(q, self.pool))
+        terms['total'] = terms['align'] + self.gamma*(terms['pooled1']+terms['pooled2'])
+        return {k:v.item() for k,v in terms.items()}
 
 # %% ../nbs/09_widgets.ipynb #ed42ddc7
 def face_sheet(
     images, # uint8 (N,H,W,3)
-    cols:int=5, size:int=160, # faces in a row, pixels per face
+    cols:int=5, # faces in a row
+    size:int=160, # pixels of a face
     quality:int=80 # of the JPEG
 )->str:
     "Faces in rows as one data URI"
@@ -195,67 +226,95 @@ def face_sheet(
     for i,o in enumerate(ims): sheet.paste(o, (i%cols*size, i//cols*size))
     return image_uri(sheet, quality=quality)
 
+def _rounded(t): return np.round(np.asarray(t, dtype=np.float64), 4).tolist()
+
 class FewShotPlayground(_Widget):
     "Label some faces by hand, regress the others; `clicks` are the labels, `regressor` what they give"
     _esm,_name,_data = esm('fewshot'),'fewshot','fewshot.json'
-    _fallback = 'A playground: click five points on one to five faces; a linear map from the landmarks of a detector is fitted to them and applied to twenty other faces (needs JavaScript).'
-    sprite = _sync(Unicode())                 # all faces in rows, data URI
-    cols = _sync(Int(5))                      # faces in a row
-    landmarks = _sync(List())                 # (N,K,2) found by a detector, in [-1,1]
-    truth = _sync(List())                     # (N,L,2), in [-1,1]
+    _fallback = ('A playground: click five points on one to five faces; a linear map from the landmarks of a detector '
+                 'is fitted to them and applied to twenty other faces (needs JavaScript).')
+    sprite = _sync(Unicode()) # all faces in rows, data URI
+    cols = _sync(Int(5)) # faces in a row
+    landmarks = _sync(List()) # (N,K,2) found by a detector, in [-1,1]
+    truth = _sync(List()) # (N,L,2), in [-1,1]
     names = _sync(List(['left eye','right eye','nose','left mouth corner','right mouth corner'])) # of the L points
-    n_examples = _sync(Int(5))                # the first faces can be labelled
-    clicks = _sync(List([[],[],[],[],[]]))    # labels of each, (L,2) when complete
-    ridge = _sync(Float(.01))                 # λ, as in `fit_regressor`
-    active = _sync(Int(0))                    # the example that is shown large
+    n_examples = _sync(Int(5)) # the first faces can be labelled
+    clicks = _sync(List([[],[],[],[],[]])) # labels of each, (L,2) when complete
+    ridge = _sync(Float(.01)) # λ, as in `fit_regressor`
+    active = _sync(Int(0)) # the example that is shown large
     show_truth,show_landmarks = _sync(Bool(True)),_sync(Bool(False)) # what is drawn on the faces
-    errors = _sync(List())                    # set by the browser: error of each other face, as a fraction of the inter-ocular distance
+    errors = _sync(List()) # set by the browser: of each other face, as a fraction of the inter-ocular distance
     mean_error = _sync(Float(None, allow_none=True)) # and their mean
-    W = _sync(List())                         # (2L·2K,), rows one after the other
+    W = _sync(List()) # (2L·2K,), rows one after the other
 
     def __init__(self,
         detector=None, # None: the shipped toy faces
         faces=None, # `LandmarkSet` with points, first the examples
-        n_examples:int=5,
-        **kwargs):
-        if detector is None: kwargs = {**shipped(self._data), **kwargs}
-        else: kwargs = {**self.state_of(detector, faces), **kwargs}
-        super().__init__(n_examples=n_examples, **{'clicks':[[] for _ in range(n_examples)], **kwargs})
+        n_examples:int=5, # faces that can be labelled
+        **kwargs # of the state
+    ):
+        state = shipped(self._data) if detector is None else self.state_of(detector, faces)
+        clicks = [[] for _ in range(n_examples)]
+        super().__init__(n_examples=n_examples, **{**state, 'clicks':clicks, **kwargs})
 
     @staticmethod
-    def state_of(detector, faces, size=160)->dict:
-        "Sprite, landmarks and points of a `LandmarkSet`"
-        from fse_nb.data import decode_images
-        from fse_nb.train import detect
-        cache = decode_images(faces, size=detector.geometry['size'])
-        big = cache if cache.size>=size else decode_images(faces, size=size)
-        if cache.points is None: raise ValueError('the faces need points to measure the error: give a LandmarkSet with .points')
-        r = lambda t: np.round(np.asarray(t, dtype=np.float64), 4).tolist()
-        return dict(sprite=face_sheet(big.images, size=size), landmarks=r(detect(detector, cache)), truth=r(cache.points), names=[o.replace('_',' ') for o in cache.names])
+    def state_of(
+        detector, # with a `.geometry`
+        faces, # `LandmarkSet` with points
+        size:int=160 # pixels of a face in the sheet
+    )->dict:
+        "Sheet, landmarks and points, in the squares that the detector sees; raises ValueError where points lack"
+        geometry = declared(detector)
+        cache = geometry.decode(faces)
+        if cache.points is None:
+            raise ValueError('the faces need points to measure the error: give a LandmarkSet with .points')
+        times = math.ceil(size/geometry.size)
+        large = replace(geometry, square=times*geometry.square, border=times*geometry.border, crop=times*geometry.crop)
+        return dict(sprite=face_sheet(large.decode(faces, warn_small=False).images, size=size),
+                    landmarks=_rounded(detect(detector, cache)), truth=_rounded(cache.points),
+                    names=[o.replace('_',' ') for o in cache.names])
 
-    def label(self, i:int, pts=None):
-        "Label example `i`, by default with its true points"
-        self.clicks = [torch.as_tensor(self.truth[i] if pts is None else pts).tolist() if k==i else o for k,o in enumerate(self.clicks)]
+    def label(self,
+        i:int, # number of the example
+        pts=None # (L,2) in [-1,1]; default: its true points
+    ):
+        "Label an example"
+        labels = list(self.clicks)
+        labels[i] = torch.as_tensor(self.truth[i] if pts is None else pts).tolist()
+        self.clicks = labels
 
     @property
     def regressor(self)->LinearRegressor:
-        "W from the complete labels, by `fit_regressor`"
+        "W from the complete labels, by `fit_regressor`; raises ValueError where there are none"
         use = [i for i,o in enumerate(self.clicks) if len(o)==len(self.names)]
         if not use: raise ValueError('no example has all its points labelled yet')
-        return fit_regressor(torch.tensor([self.landmarks[i] for i in use]), torch.tensor([self.clicks[i] for i in use]), self.ridge, names=self.names)
+        x,y = (torch.tensor([values[i] for i in use]) for values in (self.landmarks,self.clicks))
+        return fit_regressor(x, y, self.ridge, names=self.names)
 
     def compute_errors(self)->Tensor: # of the faces that are no examples
-        "Errors from `fse_nb.regress`"
+        "Errors from `fse_nb.errors`"
         x,y = (torch.tensor(o)[self.n_examples:] for o in (self.landmarks,self.truth))
         return interocular_error(self.regressor(x), y)
 
 # %% ../nbs/09_widgets.ipynb #042a1dd9
-_xs = ('pairs','seen','step','epoch','ep','n','k')
+_XS = ('pairs','seen','step','epoch','ep','n','k') # what a curve may be over
+_NAMES = ('name','method','what','label') # what a row may be called by
 
-def _digits(v): return (None if not math.isfinite(v) else int(v) if v==int(v) and abs(v)<1e15 else float(f'{v:.5g}'))
+def _digits(v):
+    if not math.isfinite(v): return None
+    return int(v) if v==int(v) and abs(v)<1e15 else float(f'{v:.5g}')
+
 def _number(v): return isinstance(v, (int,float)) and not isinstance(v, bool)
 def _rows(v): return isinstance(v, list) and len(v)>0 and all(isinstance(o, dict) for o in v)
-def _is_curve(v): return _rows(v) and len(v)>1 and next((x for x in _xs if all(_number(o.get(x)) for o in v)), None)
+def _is_curve(v): # the name of what it is over, or nothing
+    return _rows(v) and len(v)>1 and next((x for x in _XS if all(_number(o.get(x)) for o in v)), None)
+
+def _todays(d):
+    "With today's names of the measures; `still` of other tables is a length, so only beside `equivariance`"
+    if isinstance(d, list): return [_todays(o) for o in d]
+    if not isinstance(d, dict): return d
+    names = OLD_METRICS if 'equivariance' in d else {}
+    return {names.get(k, k):_todays(v) for k,v in d.items()}
 
 def _flat(d, name=''): # pairs of name and number
     for k,v in d.items():
@@ -264,83 +323,99 @@ def _flat(d, name=''): # pairs of name and number
         elif isinstance(v, dict): yield from _flat(v, k+'.')
         elif _rows(v) and not _is_curve(v):
             for i,o in enumerate(v):
-                label = next((str(o[t]) for t in ('name','method','what','label') if isinstance(o.get(t), (str,int))), str(i))
+                label = next((str(o[t]) for t in _NAMES if isinstance(o.get(t), (str,int))), str(i))
                 yield from _flat(o, f'{k}.{label}.')
-        elif isinstance(v, list) and 0<len(v)<=8 and all(map(_number, v)): yield from ((f'{k}.{i}',_digits(o)) for i,o in enumerate(v))
+        elif isinstance(v, list) and 0<len(v)<=8 and all(map(_number, v)):
+            for i,o in enumerate(v): yield f'{k}.{i}',_digits(o)
 
 def _curve(d):
+    "The first list of rows over pairs, epochs or steps"
     for v in d.values():
-        if x:=_is_curve(v):
-            keys = list(dict.fromkeys(k for o in v for k in o if k!=x and _number(o[k])))
-            col = lambda k: [_digits(o[k]) if _number(o.get(k)) else None for o in v]
-            return dict(xname=x, x=col(x), y={k:col(k) for k in keys})
-        if isinstance(v, dict) and (c:=_curve(v)): return c
+        if x := _is_curve(v):
+            keys = dict.fromkeys(k for o in v for k in o if k!=x and _number(o[k]))
+            def column(k): return [_digits(o[k]) if _number(o.get(k)) else None for o in v]
+            return dict(xname=x, x=column(x), y={k:column(k) for k in keys})
+        if isinstance(v, dict) and (inner := _curve(v)): return inner
 
-def _words(v): return ', '.join(f'{k}={o}' for k,o in _pairs(v)) if isinstance(v, dict) else str(v or '')
+# %% ../nbs/09_widgets.ipynb #ef9c23c1
 def _pairs(d, name=''):
     for k,v in d.items():
         if isinstance(v, dict): yield from _pairs(v, f'{name}{k}.')
         else: yield f'{name}{k}',v
 
+def _words(v): return ', '.join(f'{k}={o}' for k,o in _pairs(v)) if isinstance(v, dict) else str(v or '')
+def _without(d, *names): return {k:v for k,v in d.items() if k not in names}
+
 def _record(name, kind, d, **common):
-    d = {**common, **d}
-    num = d.get('numbers') if isinstance(d.get('numbers'), dict) else {k:v for k,v in d.items() if k not in ('config','machine','versions','seed')}
-    conf = d.get('config') or num.get('config')
-    num = {k:v for k,v in num.items() if k not in ('config','versions','points')}
-    m,curve = d.get('machine'),_curve(num)
-    if isinstance(m, dict): m = ', '.join(f'{k} {v}' for k,v in m.items() if k in ('cpu','cores','gpu') and v)
-    out = dict(name=name, kind=kind, what=d.get('what'), command=d.get('command'), commit=d.get('commit'), date=d.get('date') or d.get('started'), machine=m, config=_words(conf),
-        note=d.get('note'), numbers={k:v for k,v in _flat(num) if v is not None}, curve=curve)
+    d = _todays({**common, **d})
+    numbers = d.get('numbers')
+    if not isinstance(numbers, dict): numbers = _without(d, 'config', 'machine', 'versions', 'seed')
+    config = d.get('config') or numbers.get('config')
+    numbers = _without(numbers, 'config', 'versions', 'points')
+    machine = d.get('machine')
+    if isinstance(machine, dict):
+        machine = ', '.join(f'{k} {v}' for k,v in machine.items() if k in ('cpu','cores','gpu') and v)
+    about = {k:d.get(k) for k in ('what','command','commit')}
+    out = dict(name=name, kind=kind, **about, date=d.get('date') or d.get('started'), machine=machine,
+               config=_words(config), note=d.get('note'), numbers={k:v for k,v in _flat(numbers) if v is not None},
+               curve=_curve(numbers))
     return {k:v for k,v in out.items() if v or k=='numbers'}
+
+def _records(f):
+    "The records of one file"
+    kind,d = f.stem.split('_')[0],json.loads(f.read_text())
+    if kind=='points' or not isinstance(d, dict): return []
+    if not _rows(d.get('runs')): return [_record(f.stem, kind, d)]
+    common = {k:d[k] for k in ('machine','commit','date','note') if k in d}
+    out = [_record(f"{f.stem}/{run.get('name',i)}", kind, run, **common) for i,run in enumerate(d['runs'])]
+    rest = _without(d, 'runs')
+    if any(True for _ in _flat(_without(rest, 'machine', 'versions'))): out.append(_record(f.stem, kind, rest))
+    return out
 
 def results_table(
     folder='results' # of JSON files
 )->list: # of records
     "The records of a folder of results, all in one form"
-    out = []
-    for f in sorted(Path(folder).glob('*.json')):
-        kind = f.stem.split('_')[0]
-        if kind=='points': continue
-        d = json.loads(f.read_text())
-        if not isinstance(d, dict): continue
-        if _rows(d.get('runs')):
-            common = {k:d[k] for k in ('machine','commit','date','note') if k in d}
-            out += [_record(f"{f.stem}/{o.get('name',i)}", kind, o, **common) for i,o in enumerate(d['runs'])]
-            d = {k:v for k,v in d.items() if k!='runs'}
-            if not any(True for _ in _flat({k:v for k,v in d.items() if k not in ('machine','versions')})): continue
-        out.append(_record(f.stem, kind, d))
-    return out
+    return [record for f in sorted(Path(folder).glob('*.json')) for record in _records(f)]
 
 # %% ../nbs/09_widgets.ipynb #c75a89fb
 class ResultsBrowser(_Widget):
     "The records of `results/`: filter, sort, plot"
     _esm,_name,_data = esm('results'),'results','results.json'
     _fallback = 'A browser: all numbers of the records in results/, to filter, sort and plot (needs JavaScript).'
-    records = _sync(List())                   # as `results_table` makes them
+    records = _sync(List()) # as `results_table` makes them
     query,kind = _sync(Unicode()),_sync(Unicode()) # words that must occur; kind of record
     sort,descending = _sync(Unicode('record')),_sync(Bool(False))
     y,log = _sync(Unicode()),_sync(Bool(False)) # the curve that is plotted
     limit,shown = _sync(Int(40)),_sync(Int(0)) # rows shown at most; set by the browser: rows found
 
-    def __init__(self, folder=None, **kwargs): # None: the results of this version
-        super().__init__(**{**(shipped(self._data) if folder is None else dict(records=results_table(folder))), **kwargs})
+    def __init__(self,
+        folder=None, # of JSON files; None: the results of this version
+        **kwargs # of the state
+    ):
+        state = shipped(self._data) if folder is None else dict(records=results_table(folder))
+        super().__init__(**{**state, **kwargs})
 
 # %% ../nbs/09_widgets.ipynb #e49320d1
+def _compact(d): return json.dumps(d, separators=(',',':'), ensure_ascii=False)+'\n'
+
 def write_results(
     folder='results', # of JSON files
     dst=None # file; None: the one that the package ships
 )->Path:
     "The records of `folder` for the experiment browser"
     dst = Path(dst or STATIC/'results.json')
-    dst.write_text(json.dumps(dict(records=results_table(folder)), separators=(',',':'), ensure_ascii=False)+'\n')
+    dst.write_text(_compact(dict(records=results_table(folder))))
     return dst
 
-def write_demos(folder=None):
+def write_demos(
+    folder=None # None: that of the package
+):
     "The face of the playground and the faces of the regressor"
-    from fse_nb.data import toy_faces
     from fse_nb.export import load_detector
     folder = Path(folder or STATIC)
-    def put(name, **d): (folder/name).write_text(json.dumps(d, separators=(',',':'))+'\n')
-    f = toy_faces(1, seed=3, size=160)
-    put('warp.json', image=image_uri(f.images[0]), points=np.round((f.points[0]+.5)/80-1, 4).astype(float).tolist())
-    put('fewshot.json', **FewShotPlayground.state_of(load_detector('faces-10'), toy_faces(25, seed=21, size=240)))
+    face = toy_faces(1, seed=3, size=160)
+    warp = dict(image=image_uri(face.images[0]), points=_rounded((face.points[0]+.5)/80-1))
+    (folder/'warp.json').write_text(_compact(warp))
+    few_shot = FewShotPlayground.state_of(load_detector('faces-10'), toy_faces(25, seed=21, size=240))
+    (folder/'fewshot.json').write_text(_compact(few_shot))

@@ -51,7 +51,7 @@ function render({model, el}) {
     const ks = [...new Set(rs.map(r => r.kind))].sort(), qs = [...new Set(rs.flatMap(r => Object.keys(r.curve?.y ?? {})))].filter(y => curvesOf(rs, y).length).sort();
     kinds.querySelector('select').replaceChildren(h('option', {value: ''}, 'all'), ...ks.map(k => h('option', {value: k}, k)));
     ys.querySelector('select').replaceChildren(...qs.map(k => h('option', {value: k}, k)));
-    if (!qs.includes(get('y'))) model.set('y', ['cfp_percent', 'equivariance'].find(k => qs.includes(k)) ?? qs[0] ?? '');
+    if (!qs.includes(get('y'))) model.set('y', ['cfp_percent', 'equivariance_px'].find(k => qs.includes(k)) ?? qs[0] ?? '');
   }
 
   function drawPlot(records) {
