@@ -36,7 +36,8 @@ def origin(
     "Command, commit, machine and versions: what a record says besides its numbers"
     said = provenance()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    machine = dict(cpu=_cpu(), cores=os.cpu_count(), threads=torch.get_num_threads(), system=platform.platform(), gpu=gpu)
+    machine = dict(cpu=_cpu(), cores=os.cpu_count(), threads=torch.get_num_threads(), system=platform.platform(),
+                   gpu=gpu)
     versions = {k:said[k] for k in ('fse_nb','torch','python')}|{k:version(k) for k in packages}
     return dict(command=_command(said['command']), commit=said['commit'], started=said['started'], machine=machine,
                 versions=versions)
@@ -149,7 +150,7 @@ def warp_rows(
     records, # of experiments/categories.py
     labels # as many
 )->list:
-    "Rows of errors under held-out warps; a landmark does not follow if it pays more than half of what standing still costs"
+    "Rows of errors under held-out warps; a landmark follows if it pays at most half of what standing still costs"
     rows = []
     for label,d in zip(labels, [r['numbers'] for r in records]):
         warps,turns = d['warps'],d['rotations']
@@ -173,8 +174,9 @@ def _percent(summary, name='mean', factor=100):
 def _row(record, which, detector, error, mean_shape, eyes='eyes', k=None, factor=100, paper=None, **more):
     if paper is None: paper = PAPER.get((which,k), PAPER.get((which,None)))
     return dict(detector=detector, K=k, set=which, eyes='' if eyes=='eyes' else eyes.replace('_', ' '),
-                error=_percent(error, factor=factor), low=_percent(error, 'low', factor), high=_percent(error, 'high', factor),
-                mean_shape=_percent(mean_shape, factor=factor), paper=paper, record=record, **more)
+                error=_percent(error, factor=factor), low=_percent(error, 'low', factor),
+                high=_percent(error, 'high', factor), mean_shape=_percent(mean_shape, factor=factor), paper=paper,
+                record=record, **more)
 
 def _evaluation(name, d):
     "What experiments/evaluate.py measured of a detector"
