@@ -1,4 +1,4 @@
-"""From landmarks that a network found to the points that people annotate, and the error in per cent
+"""From landmarks that a network found to the points that people annotate
 
 Docs: https://fse-nb.github.io/fse_nb/regress.html.md"""
 
@@ -6,9 +6,9 @@ Docs: https://fse-nb.github.io/fse_nb/regress.html.md"""
 
 # %% auto #0
 __all__ = ['LinearRegressor', 'fit_regressor', 'warped_copies', 'fit_regressor_warped', 'procrustes_mean', 'spline_weights',
-           'left_out', 'fit_few', 'mirrored', 'landmarks_under_warps', 'equivariant', 'few_shot',
-           'forward_backward_error', 'interocular_error', 'point_errors', 'error_summary', 'cumulative_error',
-           'mean_shape_error']
+           'place_points', 'beyond_similarity', 'shape_trust', 'left_out', 'shape_correction', 'fit_few', 'mirrored',
+           'landmarks_under_warps', 'equivariant', 'landmarks_and_points', 'draw_labelled', 'few_shot',
+           'forward_backward_error', 'interocular_error']
 
 # %% ../nbs/06_regress.ipynb #0a28ffd0
 from dataclasses import dataclass
@@ -20,336 +20,485 @@ from fastcore.basics import patch
 from .store import load_tensors, save_tensors
 from .warps import FACES, ThinPlateWarp, WarpSampler, tps_basis, warp_image
 from .decode import as_float
-from .datasets import EYES, FLIP
+from .datasets import FLIP
 from .loader import warp_with_points
 from .detect import _batches, declared, detect
-from .errors import (_eye, cumulative_error, error_summary, interocular_error, mean_shape_error, point_errors)
+from .errors import eye_distance, interocular_error
 
-_all_ = ['interocular_error','point_errors','error_summary','cumulative_error','mean_shape_error']
+_all_ = ['interocular_error'] # made in 06a, and asked for here as well
 
 # %% ../nbs/06_regress.ipynb #d4bd4e11
 @dataclass
 class LinearRegressor:
-    "y = W x (+ b) from K landmarks to L points (Sec. 4.1); row-major (x1,y1,x2,y2,…) on both sides, coordinates centred in [-1,1]"
+    "y = W x (+ b) from K landmarks to L points (Sec. 4.1); row by row (x1,y1,x2,y2,…), coordinates centred in [-1,1]"
     W:Tensor # (2L, 2K)
     b:Tensor|None=None # (2L,), or no bias
     names:list|None=None # of the L points
     sources:list|None=None # names of the K landmarks
-    def __call__(self, pts:Tensor)->Tensor: # (N,K,2) → (N,L,2)
-        if pts.shape[1:]!=(k := (self.W.shape[1]//2, 2)): raise ValueError(f'the regressor takes landmarks (N,{k[0]},2), not {tuple(pts.shape)}')
+
+    def __call__(self,
+        pts:Tensor # (N,K,2) landmarks
+    )->Tensor: # (N,L,2), on their device
+        "Points; raises ValueError for another number of landmarks"
+        k = self.W.shape[1]//2
+        if pts.shape[1:]!=(k,2): raise ValueError(f'the regressor takes landmarks (N,{k},2), not {tuple(pts.shape)}')
         y = pts.flatten(1) @ self.W.T.to(pts)
-        return (y if self.b is None else y+self.b.to(y)).unflatten(1, (-1,2))
+        if self.b is not None: y = y+self.b.to(y)
+        return y.unflatten(1, (-1,2))
 
 # %% ../nbs/06_regress.ipynb #f51c9e19
+def _with_ridge(X, Y, strength):
+    "X and Y with the rows √strength·W = 0"
+    extra = strength**.5*torch.eye(X.shape[1], dtype=X.dtype)
+    return torch.cat([X,extra]),torch.cat([Y, Y.new_zeros(len(extra), Y.shape[1])])
+
 def fit_regressor(
     landmarks:Tensor, # (N,K,2) detected, in [-1,1]
     points:Tensor, # (N,L,2) annotated, in [-1,1]; images with a NaN are left out
-    ridge:float=0., # λ of the penalty λ‖W‖², relative to the mean squared coordinate
+    ridge:float=0., # λ of the penalty λ‖W‖², relative to the sum of squares of a mean coordinate
     bias:bool=False, # fit b too, without penalty
     names:list|None=None, # of the annotated points
-    sources:list|None=None, # of the landmarks
+    sources:list|None=None # of the landmarks
 )->LinearRegressor:
-    "Least squares in closed form; the minimum-norm solution when there are fewer images than unknowns"
-    if len(landmarks)!=len(points): raise ValueError(f'{len(landmarks)} images with landmarks, but {len(points)} with points')
-    X,Y = landmarks.flatten(1).double().cpu(),points.flatten(1).double().cpu()
-    ok = torch.isfinite(Y).all(1)
-    if not ok.any(): raise ValueError('no image has all its points annotated')
-    X,Y = X[ok],Y[ok]
-    mx,my = (X.mean(0),Y.mean(0)) if bias else (0.,0.)
-    X,Y = X-mx,Y-my
-    if ridge: # the penalty as extra rows
-        X = torch.cat([X, (ridge*len(X)*X.square().mean())**.5*torch.eye(X.shape[1], dtype=X.dtype)])
-        Y = torch.cat([Y, Y.new_zeros(X.shape[1], Y.shape[1])])
+    "Least squares in closed form, of minimum norm with fewer images than unknowns; raises ValueError without labels"
+    if len(landmarks)!=len(points):
+        raise ValueError(f'{len(landmarks)} images with landmarks, but {len(points)} with points')
+    X,Y = (o.cpu().double().flatten(1) for o in (landmarks,points))
+    whole = (X.isfinite().all(1) & Y.isfinite().all(1))
+    if not whole.any(): raise ValueError('no image has all its points annotated')
+    X,Y = X[whole],Y[whole]
+    mean_x,mean_y = X.mean(0),Y.mean(0)
+    if bias: X,Y = X-mean_x,Y-mean_y
+    if ridge: X,Y = _with_ridge(X, Y, ridge*len(X)*X.square().mean())
     W = torch.linalg.lstsq(X, Y, driver='gelsd').solution.T
-    return LinearRegressor(W.float(), (my-W@mx).float() if bias else None, names, sources)
+    b = (mean_y-W@mean_x).float() if bias else None
+    return LinearRegressor(W.float(), b, names, sources)
 
 # %% ../nbs/06_regress.ipynb #d176a892
 @patch
-def save(self:LinearRegressor, path):
+def save(self:LinearRegressor,
+    path # file to write
+):
     "Write the map and its names to one safetensors file"
-    return save_tensors(path, {k:v for k,v in dict(W=self.W, b=self.b).items() if v is not None}, dict(kind='regressor', names=self.names, sources=self.sources))
+    tensors = dict(W=self.W) if self.b is None else dict(W=self.W, b=self.b)
+    return save_tensors(path, tensors, dict(kind='regressor', names=self.names, sources=self.sources))
 
 @patch(cls_method=True)
-def load(cls:LinearRegressor, path)->LinearRegressor:
-    "Read what `save` wrote"
-    t,m = load_tensors(path)
-    if m.get('kind')!='regressor': raise ValueError(f"{path} holds a {m.get('kind')}, not a regressor")
-    return cls(t['W'], t.get('b'), m['names'], m['sources'])
+def load(cls:LinearRegressor,
+    path # file that `save` wrote
+)->LinearRegressor:
+    "Read what `save` wrote; raises ValueError for a file that holds something else"
+    tensors,meta = load_tensors(path)
+    if meta.get('kind')!='regressor': raise ValueError(f"{path} holds a {meta.get('kind')}, not a regressor")
+    return cls(tensors['W'], tensors.get('b'), meta['names'], meta['sources'])
 
 @patch
 def weights(self:LinearRegressor)->pd.DataFrame: # landmarks × points, each column adds up to 1
     "Share of each landmark in each point: |W| summed over 2×2 blocks, normalised in ℓ1 for each point (Fig 7)"
-    L,K = (o//2 for o in self.W.shape)
-    a = self.W.detach().abs().cpu().double().view(L, 2, K, 2).sum((1,3))
-    return pd.DataFrame((a/a.sum(1, keepdim=True)).T.numpy(), index=self.sources or [f'landmark{k}' for k in range(K)], columns=self.names or [f'p{l}' for l in range(L)])
+    L,K = (n//2 for n in self.W.shape)
+    blocks = self.W.detach().cpu().double().abs().view(L, 2, K, 2).sum((1,3))
+    shares = (blocks/blocks.sum(1, keepdim=True)).T.numpy()
+    return pd.DataFrame(shares, index=self.sources or [f'landmark{k}' for k in range(K)],
+                        columns=self.names or [f'p{l}' for l in range(L)])
 
 # %% ../nbs/06_regress.ipynb #bf24787d
-@torch.no_grad()
+def _annotated(model, images):
+    "Images as squares of the detector's geometry, with points"
+    cache = declared(model).decode(images)
+    if cache.points is None: raise ValueError('these images have no points: give a set that is annotated')
+    return cache
+
 def warped_copies(
     model:nn.Module, # a detector with `.geometry`
     images, # `ImageCache` with points, or a `LandmarkSet`
     copies:int=8, # M
-    warps:WarpSampler=FACES.g2,
-    seed:int=0, bs:int=64, first:int=0 # number of the first copy: copy m depends on (seed, m) only
+    warps:WarpSampler=FACES.g2, # of the warps
+    seed:int=0, # copy m depends on (seed, m) only
+    bs:int=64, # images in a batch
+    first:int=0 # number of the first copy
 ): # landmarks (N,M,K,2), points (N,M,L,2), both in [-1,1] of the image; NaN where a warp folds over a point
-    "Detected landmarks and true points of random warps of each image"
-    c = declared(model).decode(images)
-    if c.points is None: raise ValueError('`images` have no points')
+    "Detected landmarks and true points of random warps of each image; raises ValueError for images without points"
+    cache,device = _annotated(model, images),next(model.parameters()).device
+    points = torch.from_numpy(np.asarray(cache.points)).tensor_split(-(-len(cache)//bs))
     x,y = [],[]
     for m in range(first, first+copies):
-        gen = torch.Generator().manual_seed(int(np.random.SeedSequence([seed,m]).generate_state(1)[0]))
-        for im,p in zip(map(as_float, _batches(c, bs)), torch.from_numpy(c.points).tensor_split(-(-len(c)//bs))):
-            im,p = warp_with_points(im, p, warps(len(p), gen))
-            x.append(detect(model, im)); y.append(p)
-    return tuple(torch.cat(o).unflatten(0, (copies,-1)).transpose(0,1) for o in (x,y))
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed,m]).generate_state(1)[0]))
+        for batch,pts in zip(_batches(cache, bs), points):
+            g = warps(len(pts), generator, device)
+            warped,moved = warp_with_points(as_float(batch.to(device)), pts.to(device), g)
+            x.append(detect(model, warped))
+            y.append(moved.cpu())
+    return tuple(torch.cat(o).unflatten(0, (copies,-1)).transpose(0, 1) for o in (x,y))
 
 # %% ../nbs/06_regress.ipynb #dae19439
+def _inverse_root(x): # (N,D) → C^(-1/2) of C = E[xxᵀ]
+    values,vectors = torch.linalg.eigh(x.T@x/len(x))
+    return vectors/values.clamp(min=1e-9*values.max()).sqrt() @ vectors.T
+
+def _fit_by_gradient(rounds, n_rounds, steps, bs, lr, seed):
+    "W by Adam on V = W C^(1/2), `steps` after each round of new copies, on all copies so far"
+    X,Y,generator = [],[],torch.Generator().manual_seed(seed)
+    for landmarks,points in rounds:
+        x,y = (o.flatten(1).double() for o in (landmarks,points))
+        whole = y.isfinite().all(1)
+        X.append(x[whole])
+        Y.append(y[whole])
+        if len(X)==1:
+            whiten = _inverse_root(X[0])
+            V = torch.zeros(y.shape[1], x.shape[1], dtype=x.dtype, requires_grad=True)
+            opt = torch.optim.Adam([V], lr=lr)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, n_rounds*steps)
+        x,y = torch.cat(X)@whiten,torch.cat(Y)
+        for _ in range(steps):
+            i = torch.randint(len(x), (bs,), generator=generator)
+            (x[i]@V.T-y[i]).square().sum(1).mean().backward()
+            opt.step()
+            opt.zero_grad()
+            schedule.step()
+    return (V.detach()@whiten).float()
+
+# %% ../nbs/06_regress.ipynb #5d1e0a10
 def fit_regressor_warped(
     model:nn.Module, # a detector with `.geometry`; it stays as it is
     train, # `ImageCache` with points, or a `LandmarkSet`
     how:str='closed', # 'closed' or 'gradient', the paper's way
     copies:int=8, # warped copies of each image
-    ridge:float=0., bias:bool=False, # for the closed form, see `fit_regressor`
-    warps:WarpSampler=FACES.g2, seed:int=0,
-    steps:int=150, bs:int=64, lr:float=.01, # Adam: steps after each new round of copies, their batch size and first rate
-    names=None, sources=None
+    ridge:float=0., # of the closed form, see `fit_regressor`
+    bias:bool=False, # of the closed form
+    warps:WarpSampler=FACES.g2, # of the copies
+    seed:int=0, # of the warps, and of the gradient's batches
+    steps:int=150, # of Adam after each round of copies
+    bs:int=64, # copies in a batch of Adam
+    lr:float=.01, # first rate of Adam
+    names:list|None=None, # of the points; default: those of `train`
+    sources:list|None=None # of the landmarks
 )->LinearRegressor:
-    "Fit W on random warps of the labelled images, with the detector frozen (Sec. 4.1)"
+    "Fit W on random warps of the labelled images, the detector frozen (Sec. 4.1); raises ValueError without points"
     if how not in ('closed','gradient'): raise ValueError(f"how is '{how}': use 'closed' or 'gradient'")
-    c = declared(model).decode(train)
-    draw = lambda first,m: tuple(o.flatten(0,1) for o in warped_copies(model, c, m, warps, seed, first=first))
-    names = names or c.names
-    if how=='closed': return fit_regressor(*draw(0, copies), ridge, bias, names, sources)
-    X,Y,V,gen = [],[],None,torch.Generator().manual_seed(seed)
-    for m in range(copies):
-        x,y = (o.flatten(1).double() for o in draw(m, 1))
-        ok = torch.isfinite(y).all(1)
-        X.append(x[ok]); Y.append(y[ok])
-        if V is None:
-            w,E = torch.linalg.eigh(X[0].T@X[0]/len(X[0]))
-            P = E/w.clamp(min=1e-9*w.max()).sqrt() @ E.T # C^(-1/2)
-            V = torch.zeros(y.shape[1], x.shape[1], dtype=x.dtype, requires_grad=True)
-            opt = torch.optim.Adam([V], lr=lr)
-            sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, copies*steps)
-        x,y = torch.cat(X)@P,torch.cat(Y)
-        for _ in range(steps):
-            i = torch.randint(len(x), (bs,), generator=gen)
-            (x[i]@V.T-y[i]).square().sum(1).mean().backward()
-            opt.step(); opt.zero_grad(); sched.step()
-    return LinearRegressor((V.detach()@P).float(), None, names, sources)
+    cache = _annotated(model, train)
+    def draw(first, n): return [o.flatten(0, 1) for o in warped_copies(model, cache, n, warps, seed, first=first)]
+    names = names or cache.names
+    if how=='closed': return fit_regressor(*draw(0, copies), ridge=ridge, bias=bias, names=names, sources=sources)
+    W = _fit_by_gradient((draw(m, 1) for m in range(copies)), copies, steps, bs, lr, seed)
+    return LinearRegressor(W, None, names, sources)
 
 # %% ../nbs/06_regress.ipynb #3bef94e0
 def procrustes_mean(
-    x:Tensor, # (N,K,2)
-    n_iter:int=5
+    x:Tensor, # (N,K,2) shapes
+    n_iter:int=5 # rounds of: lay each shape on the mean, take the mean
 )->Tensor: # (K,2)
     "Mean shape after similarities are taken out, at the mean place and size"
-    z = torch.view_as_complex((x-x.mean(1, keepdim=True)).contiguous())
+    z = torch.view_as_complex((x-x.mean(1, keepdim=True)).contiguous()) # a product is a rotation and a scale
     m = z.mean(0)
     if m.abs().square().sum()<1e-12: return x.mean(0)
     for _ in range(n_iter):
-        a = (z@m.conj())/m.abs().square().sum() # rotation and scale of each
-        m = (z*a.conj()[:,None]).sum(0)/a.abs().square().sum()
-    return torch.view_as_real(m*(z@m.conj()).abs().mean()/m.abs().square().sum()) + x.mean((0,1))
+        turn = (z@m.conj())/m.abs().square().sum() # of the mean onto each shape
+        m = (z*turn.conj()[:,None]).sum(0)/turn.abs().square().sum()
+    size = (z@m.conj()).abs().mean()/m.abs().square().sum()
+    return torch.view_as_real(m*size) + x.mean((0,1))
 
 def spline_weights(
     p:Tensor, # (L,2) places in the frame of `m`
-    m:Tensor, # (K,2)
+    m:Tensor, # (K,2) mean landmarks
     stiff:float=.3 # 0 interpolates; the larger, the closer to an affine map
 )->Tensor: # (L,K), rows add up to 1
-    "Weights with which a smoothing thin-plate spline through m_k → x_k maps p: Σ a_k x_k"
-    K,b = len(m),tps_basis(m, m)
-    A = torch.cat([torch.cat([b[:,:K]+stiff*torch.eye(K).to(m), b[:,K:]], 1), torch.cat([b[:,K:].T, m.new_zeros(3, 3)], 1)])
-    return (tps_basis(p, m) @ torch.linalg.pinv(A))[:,:K]
+    "S(p): weights with which a smoothing thin-plate spline through m_k → x_k maps p to Σ a_k x_k"
+    K = len(m)
+    kernel,affine = tps_basis(m, m).split([K,3], 1)
+    upper = torch.cat([kernel+stiff*torch.eye(K).to(m), affine], 1)
+    lower = torch.cat([affine.T, m.new_zeros(3, 3)], 1)
+    return (tps_basis(p, m) @ torch.linalg.pinv(torch.cat([upper,lower])))[:,:K]
+
+# %% ../nbs/06_regress.ipynb #5d1e0a12
+def _mean_over(v, o): return torch.einsum('n,nij->ij', v, o)
+
+def place_points(
+    x:Tensor, # (N,K,2) landmarks of the labelled images
+    y:Tensor, # (N,L,2) their points
+    m:Tensor, # (K,2) mean landmarks
+    v:Tensor, # (N,) weights of the images, adding up to 1
+    stiff:float=.3, # of the spline
+    start:Tensor|None=None, # (L,2) first guess; default: as far from the mean of the landmarks as in the images
+    steps:int=10 # of the iteration
+)->Tensor: # (L,2)
+    "Places p in the mean shape with Σ v_i (y_i − S(p) x_i) = 0"
+    p = m.mean(0)+(y-x.mean(1, keepdim=True)).mean(0) if start is None else start
+    A = torch.linalg.pinv(m-m.mean(0)) @ _mean_over(v, x)
+    back = torch.linalg.pinv(A, rtol=.1)
+    for _ in range(steps): p = p + _mean_over(v, y-spline_weights(p, m, stiff)@x)@back
+    return p
 
 # %% ../nbs/06_regress.ipynb #5ce6db8a
-def _similarity_part(m): # (K,2) → projection (2K,2K) on all similarities of m
-    o,z,(u,v) = torch.ones(len(m)).to(m),torch.zeros(len(m)).to(m),m.unbind(1)
-    M = torch.stack([torch.stack([u,-v,o,z], 1), torch.stack([v,u,z,o], 1)], 1).flatten(0,1)
-    return M @ torch.linalg.pinv(M)
+def beyond_similarity(
+    m:Tensor # (K,2) mean landmarks
+)->Tensor: # (2K,2K)
+    "I − P: the projection that takes all similarities of m out of stacked landmarks"
+    one,zero,(u,v) = torch.ones(len(m)).to(m),torch.zeros(len(m)).to(m),m.unbind(1)
+    in_x,in_y = torch.stack([u,-v,one,zero], 1),torch.stack([v,u,zero,one], 1)
+    similarities = torch.stack([in_x,in_y], 1).flatten(0, 1) # (2K,4)
+    return torch.eye(2*len(m)).to(m) - similarities@torch.linalg.pinv(similarities)
 
-def _trust(r, ru): # shapes (N,D), unlabelled (M,D) → weights (N,): 1, and less for shapes stranger than nine in ten
-    if len(ru)<4*ru.shape[1]: return r.new_ones(len(r))
-    C,mu = torch.linalg.pinv(torch.cov(ru.T), hermitian=True, rtol=1e-6),ru.mean(0)
-    d,du = (((o-mu)@C*(o-mu)).sum(1).clamp(min=0).sqrt() for o in (r,ru))
-    return (du.quantile(.9)/d.clamp(min=1e-9)).clamp(max=1)**2
+# %% ../nbs/06_regress.ipynb #5d1e0a15
+def shape_trust(
+    r:Tensor, # (N,D) residuals of the labelled images
+    r_unlabelled:Tensor # (M,D) residuals of the unlabelled images
+)->Tensor: # (N,) adding up to 1; all the same where M < 4D
+    "Weights of labelled images: less for shapes stranger than nine in ten"
+    trust = r.new_ones(len(r))
+    if len(r_unlabelled)>=4*r.shape[1]:
+        mean = r_unlabelled.mean(0)
+        precision = torch.linalg.pinv(torch.cov(r_unlabelled.T), hermitian=True, rtol=1e-6)
+        def distance(o): return ((o-mean)@precision*(o-mean)).sum(1).clamp(min=0).sqrt()
+        trust = (distance(r_unlabelled).quantile(.9)/distance(r).clamp(min=1e-9)).clamp(max=1)**2
+    return trust/trust.sum()
 
+# %% ../nbs/06_regress.ipynb #5d1e0a19
 def left_out(
     G:Tensor, # (n,n) Gram matrix of the weighted, centred shapes
-    t:Tensor, # (n,2L) what is to be explained, weighted and centred too
-    w:Tensor, # (n,) roots of the weights, which add up to 1: the direction that centring took out
+    T:Tensor, # (n,2L) what is to be explained, weighted and centred too
+    w:Tensor, # (n,) roots of the weights, which add up to 1
     groups, # (n,) number of the labelled image that a row comes from: its rows are left out together
-    strengths # of the ridge
-)->Tensor: # for each strength: mean distance of a left-out point
-    "Leave-one-image-out error of a ridge, in closed form"
-    (e,U),g = torch.linalg.eigh(G),torch.as_tensor(groups)
-    parts,out = [(g==k).nonzero().flatten() for k in g.unique()],[]
+    strengths # (m,) of the ridge
+)->Tensor: # (m,) mean distance of a left-out point
+    "Leave-one-image-out error of a ridge for each strength, in closed form"
+    values,vectors = torch.linalg.eigh(G)
+    groups = torch.as_tensor(groups)
+    images = [(groups==k).nonzero().flatten() for k in groups.unique()]
+    errors = []
     for s in strengths:
-        A = (U/(e.clamp(min=0)+s)) @ U.T - torch.outer(w, w)/s
-        E = A@t
-        out.append(torch.stack([torch.linalg.solve(A[i][:,i], E[i]).unflatten(1, (-1,2)).norm(dim=-1).mean() for i in parts]).mean())
-    return torch.stack(out)
+        A = (vectors/(values.clamp(min=0)+s)) @ vectors.T - torch.outer(w, w)/s
+        missed = A@T
+        of_image = [torch.linalg.solve(A[i][:,i], missed[i]).unflatten(1, (-1,2)).norm(dim=-1).mean() for i in images]
+        errors.append(torch.stack(of_image).mean())
+    return torch.stack(errors)
 
-def _strength(G, t, w, groups, scale): # the stiffest of the best
+def _strength(G, T, w, groups, unit):
+    "The stiffest of the best strengths; from one image nothing can be left out, and the strength is infinite"
     if len(np.unique(groups))<2: return torch.inf
-    s = scale*10.**np.arange(3, -1.01, -.25)
-    e = left_out(G, t, w, groups, s)
-    return s[int((e <= e.min()*(1+1e-6)).nonzero()[0])]
+    strengths = unit*10.**np.arange(3, -1.01, -.25)
+    errors = left_out(G, T, w, groups, strengths)
+    return strengths[int((errors <= errors.min()*(1+1e-6)).nonzero()[0])]
 
+def shape_correction(
+    r:Tensor, # (n,2K) residuals of the labelled images
+    t:Tensor, # (n,2L) what is to be explained
+    v:Tensor, # (n,) weights, adding up to 1
+    groups, # (n,) number of the labelled image that a row comes from
+    unit:float, # of the strength: the largest variance of r
+    ridge=None # strength in this unit; default: by `left_out`; or a function of (G, T, w, groups, unit)
+)->Tensor|None: # (2L,2K); None where nothing can be learnt
+    "B of the correction B r, a ridge with weighted rows"
+    if len(r)<2 or unit<=1e-12: return None
+    root = (len(r)*v).sqrt()[:,None]
+    R,T = root*(r-v@r),root*(t-v@t)
+    G = R@R.T
+    if ridge is None: ridge = _strength
+    strength = ridge(G, T, v.sqrt(), groups, unit) if callable(ridge) else ridge*unit
+    if not np.isfinite(strength): return None
+    return (R.T @ torch.linalg.solve(G+strength*torch.eye(len(r)).to(G), T)).T
+
+# %% ../nbs/06_regress.ipynb #5d1e0a23
 def fit_few(
     landmarks:Tensor, # (N,K,2) of the labelled images, in [-1,1]; one image will do
-    points:Tensor, # (N,L,2) their points
-    unlabelled:Tensor|None=None, # (M,K,2) landmarks of any images of the kind: mean shape and its variation; default: `landmarks`
-    ridge=None, # strength of the penalty on the correction, in units of the largest variance of the shape; default: by leaving out each labelled image in turn; or a function like `_strength`
+    points:Tensor, # (N,L,2) their points; images with a NaN are left out
+    unlabelled:Tensor|None=None, # (M,K,2) landmarks of any images of the kind; default: `landmarks`
+    ridge=None, # strength of the correction in units of the largest variance of the shape, see `shape_correction`
     stiff:float=.3, # of the spline
-    groups=None, # (N,) number of the labelled image that a row comes from, where mirror images or warped copies are among them
-    names=None, sources=None,
-    pairs=None # what `landmarks_under_warps` made of unlabelled images: from three labelled images on, the points are made to follow their warps, see `equivariant`
+    groups=None, # (N,) number of the labelled image that a row comes from, where copies of images are among them
+    names:list|None=None, # of the points
+    sources:list|None=None, # of the landmarks
+    under_warps=None # of `landmarks_under_warps`: with three labels or more the points follow them, see `equivariant`
 )->LinearRegressor:
-    "W for few labels: points carried along by a spline from the mean landmarks, corrected by a ridge on what a similarity leaves over"
-    ok = torch.isfinite(points).flatten(1).all(1)
-    if not ok.any(): raise ValueError('no image has all its points annotated')
-    x,y = landmarks[ok].double().cpu(),points[ok].double().cpu()
-    u = x if unlabelled is None else unlabelled.double().cpu()
-    groups = np.arange(len(x)) if groups is None else np.asarray(groups)[ok.cpu().numpy()]
-    n,L,m,I = len(x),y.shape[1],procrustes_mean(u),torch.eye(2).double()
-    Q = torch.eye(2*len(m)).to(u)-_similarity_part(m)
-    r,ru = x.flatten(1)@Q.T,u.flatten(1)@Q.T
-    scale = torch.linalg.eigvalsh(torch.cov(ru.T))[-1].item() if len(u)>1 else 0.
-    v = _trust(r, ru)[:,None]
-    v = v/v.sum()
-    p,B = m.mean(0)+(y-x.mean(1, keepdim=True)).mean(0),torch.zeros(2*L, Q.shape[1]).double()
-    A = torch.linalg.pinv(m-m.mean(0)) @ (v[:,None]*x).sum(0) # mean linear part of m → x: what a step of p does in the images
-    A = torch.linalg.pinv(A, rtol=.1)
-    def carry(p): # places such that the labelled points are met on average
-        for _ in range(10): p = p+(v[:,None]*(y-spline_weights(p, m, stiff)@x-(x.flatten(1)@B.T).view(y.shape))).sum(0)@A
-        return p,torch.kron(spline_weights(p, m, stiff), I)
-    p,W = carry(p)
-    if n>1 and scale>1e-12:
-        t,s = y.flatten(1)-x.flatten(1)@W.T,(n*v).sqrt()
-        r,t = s*(r-(v*r).sum(0)),s*(t-(v*t).sum(0))
-        G = r@r.T
-        strength = (ridge or _strength)(G, t, v[:,0].sqrt(), groups, scale) if ridge is None or callable(ridge) else ridge*scale
-        if np.isfinite(strength):
-            B = (r.T @ torch.linalg.solve(G+strength*torch.eye(n).to(G), t)).T @ Q
-            p,W = carry(p)
-    reg,n = LinearRegressor((W+B).float(), None, names, sources),len(np.unique(groups))
-    return reg if pairs is None or n<3 else equivariant(reg, x, y, pairs, weight=min(1., 5/n), trust=v[:,0])
+    "W = S(p) ⊗ I + B (I − P) for few labels: a spline, and a correction; raises ValueError without labels"
+    x,y = (o.cpu().double() for o in (landmarks,points))
+    whole = y.isfinite().flatten(1).all(1)
+    if not whole.any(): raise ValueError('no image has all its points annotated')
+    groups = (np.arange(len(x)) if groups is None else np.asarray(groups))[whole.numpy()]
+    x,y = x[whole],y[whole]
+    u = x if unlabelled is None else unlabelled.cpu().double()
+    m = procrustes_mean(u)
+    Q = beyond_similarity(m)
+    r,r_unlabelled = x.flatten(1)@Q.T,u.flatten(1)@Q.T
+    v = shape_trust(r, r_unlabelled)
+    def spline(p): return torch.kron(spline_weights(p, m, stiff), torch.eye(2).double()) # S(p) ⊗ I
+    p = place_points(x, y, m, v, stiff)
+    W = spline(p)
+    unit = torch.linalg.eigvalsh(torch.cov(r_unlabelled.T))[-1].item() if len(u)>1 else 0.
+    B = shape_correction(r, y.flatten(1)-x.flatten(1)@W.T, v, groups, unit, ridge)
+    if B is not None:
+        corrected = (x.flatten(1)@Q.T@B.T).view_as(y)
+        p = place_points(x, y-corrected, m, v, stiff, start=p)
+        W = spline(p)+B@Q
+    reg,n = LinearRegressor(W.float(), None, names, sources),len(np.unique(groups))
+    if under_warps is None or n<3: return reg
+    return equivariant(reg, x, y, under_warps, weight=min(1., 5/n), trust=v)
 
 # %% ../nbs/06_regress.ipynb #6c4c418f
 def mirrored(
-    model, # a detector
+    model:nn.Module, # a detector with `.geometry`
     images, # `ImageCache` with points, or a `LandmarkSet`
-    swap, # partner of each point, see `FLIP`
-    bs:int=64
-): # landmarks (N,K,2) detected in the flipped images, points (N,L,2)
-    "Landmarks and points of the mirror images"
-    c = declared(model).decode(images)
-    y = torch.from_numpy(np.asarray(c.points))[:,swap]*torch.tensor([-1.,1.])
-    return torch.cat([detect(model, x.flip(-1)) for x in _batches(c, bs)]),y
+    swap, # (L,) number of each point's partner in the mirror image, see `FLIP`
+    bs:int=64 # images in a batch
+): # landmarks (N,K,2) detected in the flipped images, points (N,L,2), both in [-1,1] of the flipped image
+    "Landmarks and points of the mirror images; raises ValueError without points, or for partners of other points"
+    cache = _annotated(model, images)
+    points = torch.from_numpy(np.asarray(cache.points))
+    if len(swap)!=points.shape[1]:
+        raise ValueError(f'`swap` names the partners of {len(swap)} points, but these images have {points.shape[1]}')
+    landmarks = torch.cat([detect(model, x.flip(-1)) for x in _batches(cache, bs)])
+    return landmarks,points[:,list(swap)]*torch.tensor([-1.,1.])
 
 # %% ../nbs/06_regress.ipynb #dca4b90a
 def landmarks_under_warps(
     model:nn.Module, # a detector with `.geometry`
-    images, # `ImageCache` or `LandmarkSet`; points are not needed
-    n:int=300, # pairs; of fewer images each is warped several times
-    warps:WarpSampler=FACES.g2, seed:int=0, bs:int=64
+    images, # `ImageCache` or anything that the geometry decodes; points are not needed
+    n:int=300, # warps; of fewer images each is warped several times
+    warps:WarpSampler=FACES.g2, # of the warps
+    seed:int=0, # of the choice of images and of the warps
+    bs:int=64 # images in a batch
 ): # landmarks (n,K,2) of images x, landmarks (n,K,2) of x', the n warps g with x'(u) = x(g(u))
-    "Landmarks of images and of a random warp of each"
-    c,gen,out = declared(model).decode(images),torch.Generator().manual_seed(seed),[]
-    if not len(c): raise ValueError('there are no images to warp')
-    c = c[np.sort(np.resize(np.random.default_rng(seed).permutation(len(c)), n))]
-    for x in map(as_float, _batches(c, bs)):
-        g = warps(len(x), gen)
-        out.append((detect(model, x), detect(model, warp_image(x, g.grid(*x.shape[-2:]), 'reflection')), g.coef))
-    x,y,coef = map(torch.cat, zip(*out))
-    return x,y,ThinPlateWarp(coef, g.ctrl)
+    "Landmarks of images and of a random warp of each; raises ValueError without images"
+    cache,device = declared(model).decode(images),next(model.parameters()).device
+    if not len(cache): raise ValueError('there are no images to warp')
+    chosen = np.sort(np.resize(np.random.default_rng(seed).permutation(len(cache)), n))
+    generator = torch.Generator().manual_seed(seed)
+    found,found_warped,coef = [],[],[]
+    for x in _batches(cache[chosen], bs):
+        x = as_float(x.to(device))
+        g = warps(len(x), generator, device)
+        found.append(detect(model, x))
+        found_warped.append(detect(model, warp_image(x, g.grid(*x.shape[-2:]), 'reflection')))
+        coef.append(g.coef.cpu())
+    return torch.cat(found),torch.cat(found_warped),ThinPlateWarp(torch.cat(coef), g.ctrl.cpu())
 
+# %% ../nbs/06_regress.ipynb #5d1e0a28
+def _linearised(w, U, V, warps):
+    "R (M,2,2D), ρ (M,2) at the rows w (2,D) of a point, and how far it is from following now (M,)"
+    q,I = V@w.T,torch.eye(2).to(w)
+    value,J = warps(q[:,None])[:,0],warps.jacobian(q[:,None])[:,0]
+    R = (J[...,None]*V[:,None,None] - I[...,None]*U[:,None,None]).flatten(2)
+    rho = value-(J@q[...,None])[...,0]
+    return R,rho,(value-U@w.T).norm(dim=1)
+
+def _follow(w, U, V, warps, weight, A, a, steps):
+    "Rows w (2,D) that solve A w = a together with the linearised equations of the warps"
+    for _ in range(steps):
+        R,rho,missed = _linearised(w, U, V, warps)
+        s = 1/(1+10*missed) # a miss of 0.1, five pixels of a hundred, counts half
+        s = weight*s/s.sum()
+        left = A+torch.einsum('m,mic,mid->cd', s, R, R)
+        right = a-torch.einsum('m,mic,mi->c', s, R, rho)
+        w = torch.linalg.solve(left, right).view_as(w)
+    return w
+
+# %% ../nbs/06_regress.ipynb #5d1e0a29
 def equivariant(
     reg:LinearRegressor, # W_0
-    landmarks:Tensor, points:Tensor, # (N,K,2), (N,L,2), labelled
-    pairs, # from `landmarks_under_warps`
+    landmarks:Tensor, # (N,K,2) labelled images
+    points:Tensor, # (N,L,2) their points
+    under_warps, # of `landmarks_under_warps`
     weight:float=.5, # λ
     ridge:float=2., # ε, in units of the mean variance of a landmark coordinate
     trust:Tensor|None=None, # (N,) weights of the labelled images, adding up to 1; default: all the same
-    steps:int=2
+    steps:int=2 # linearisations
 )->LinearRegressor: # with a bias
     "W that also makes the predicted points follow warps of unlabelled images"
-    x,u,v = (o.double().cpu().flatten(1) for o in (landmarks, *pairs[:2]))
-    y,g,I = points.double().cpu(),pairs[2].to(torch.float64).to('cpu'),torch.eye(2).double()
-    mu = u.mean(0)
-    X,U,V = (torch.cat([o-mu, o.new_ones(len(o), 1)], 1) for o in (x,u,v)) # the last column is the bias
-    b = 0. if reg.b is None else reg.b.double()
-    W = torch.cat([reg.W.double(), (reg.W.double()@mu+b)[:,None]], 1).unflatten(0, (-1,2)) # (L,2,2K+1)
-    E = ridge*(u-mu).square().mean()*torch.kron(I, torch.diag(torch.cat([torch.ones_like(mu), mu.new_zeros(1)])))
-    XT = X.T*(1/len(X) if trust is None else trust.double())
-    A,IU,out = torch.kron(I, XT@X)+E,I[...,None]*U[:,None,None],[]
-    for w,t in zip(W, y.unbind(1)):
-        a = (XT@t).T.flatten()+E@w.flatten()
-        for _ in range(steps):
-            q = (V@w.T)[:,None]
-            p,J = (o[:,0] for o in g._value_jacobian(q))
-            R = (J[...,None]*V[:,None,None] - IU).flatten(2) # residual R w + r
-            r = p-(J@q[:,0,:,None])[...,0]
-            s = 1/(1+10*(p-U@w.T).norm(dim=1)) # a residual of 0.1, five pixels of a hundred, counts half
-            s = weight*s/s.sum()
-            w = torch.linalg.solve(A+torch.einsum('m,mic,mid->cd', s, R, R), a-torch.einsum('m,mic,mi->c', s, R, r)).view_as(w)
-        out.append(w)
-    W = torch.stack(out).flatten(0, 1)
-    return LinearRegressor(W[:,:-1].float(), (W[:,-1]-W[:,:-1]@mu).float(), reg.names, reg.sources)
+    x,u,v = (o.cpu().double().flatten(1) for o in (landmarks,*under_warps[:2]))
+    y,warps = points.cpu().double(),under_warps[2].to('cpu').to(torch.float64)
+    centre,I = u.mean(0),torch.eye(2).double()
+    X,U,V = (torch.cat([o-centre, o.new_ones(len(o), 1)], 1) for o in (x,u,v)) # the last column is the bias
+    W,b = reg.W.cpu().double(),0. if reg.b is None else reg.b.cpu().double()
+    W0 = torch.cat([W, (W@centre+b)[:,None]], 1).unflatten(0, (-1,2)) # (L,2,2K+1)
+    penalised = torch.cat([torch.ones_like(centre), centre.new_zeros(1)]) # all but the bias
+    penalty = ridge*(u-centre).square().mean()*torch.kron(I, torch.diag(penalised))
+    weighted = X.T*(1/len(X) if trust is None else trust.cpu().double())
+    A = torch.kron(I, weighted@X)+penalty
+    rows = []
+    for w,t in zip(W0, y.unbind(1)):
+        a = (weighted@t).T.flatten()+penalty@w.flatten()
+        rows.append(_follow(w, U, V, warps, weight, A, a, steps))
+    W = torch.stack(rows).flatten(0, 1)
+    b = W[:,-1]-W[:,:-1]@centre
+    return LinearRegressor(W[:,:-1].float(), b.float(), reg.names, reg.sources)
 
 # %% ../nbs/06_regress.ipynb #a64ce85b
-def _landmarks_points(model, s):
-    if model is None: return s
-    c = declared(model).decode(s)
-    if c.points is None: raise ValueError('the set has no points')
-    return detect(model, c),torch.from_numpy(np.asarray(c.points))
+def landmarks_and_points(
+    model:nn.Module|None, # a detector with `.geometry`; None: `images` are such landmarks and points already
+    images # `ImageCache` with points, or a `LandmarkSet`
+): # landmarks (N,K,2) and points (N,L,2), both in [-1,1] of the image
+    "What a detector finds, and what people annotated; raises ValueError for images without points"
+    if model is None: return images
+    cache = _annotated(model, images)
+    return detect(model, cache),torch.from_numpy(np.asarray(cache.points))
 
-def _draws(points, n, draws, seed): # numbers of labelled images
-    i = torch.isfinite(points).flatten(1).all(1).nonzero().flatten().cpu().numpy()
-    if n=='all': return [i]
-    if not 1<=n<=len(i): raise ValueError(f'n is {n}, but {len(i)} training images have all their points')
-    return [np.random.default_rng([seed,n,d]).choice(i, n, replace=False) for d in range(draws)]
+def draw_labelled(
+    points:Tensor, # (N,L,2)
+    n, # images in a draw, or 'all' that have all their points
+    draws:int=1, # random choices; of 'all' there is one
+    seed:int=0 # of the choice: draw d of n images depends on (seed, n, d) only
+)->list: # of arrays (n,): numbers of the images
+    "Images whose labels may be used; raises ValueError where there are fewer than n"
+    whole = torch.isfinite(points).flatten(1).all(1).nonzero().flatten().cpu().numpy()
+    if n=='all': return [whole]
+    if not 1<=n<=len(whole): raise ValueError(f'n is {n}, but {len(whole)} training images have all their points')
+    return [np.random.default_rng([seed,n,d]).choice(whole, n, replace=False) for d in range(draws)]
 
 # %% ../nbs/06_regress.ipynb #6d90b2f1
+def _mirror_images(model, train, flip):
+    "Landmarks and points of mirror images, from what `few_shot` takes as `flip`"
+    if not isinstance(flip, (str,list)): return flip
+    if model is None:
+        raise ValueError('to detect mirror images, few_shot needs the detector and the images; '
+                         'or give as `flip` what `mirrored` made of them')
+    return mirrored(model, train, FLIP[flip] if isinstance(flip, str) else flip)
+
+def _spread(e): return e.std(ddof=1) if len(e)>1 else 0.
+
 def few_shot(
-    model, # a detector; or None: then `train` and `test` are pairs (landmarks, points)
-    train, test, # each `ImageCache` or `LandmarkSet` with points
+    model, # a detector; or None: then `train` and `test` are each (landmarks, points)
+    train, # `ImageCache` or `LandmarkSet` with points
+    test, # likewise
     n=(1,5,10,20,'all'), # labelled images
     draws:int=20, # random choices of n images
-    seed:int=0,
-    fit=fit_few, # called with landmarks, points, and the landmarks of all training images; with mirror images also `groups`
-    left=0, right=1, names=None, # eyes, as in `interocular_error`
+    seed:int=0, # of the choices
+    fitter=fit_few, # called with landmarks, points, landmarks of all training images; with mirror images also `groups`
+    left=0, # left eye, as of `interocular_error`
+    right=1, # right eye
+    names:list|None=None, # of the points, for eyes by name
     per_draw:bool=False, # a row for each draw instead of each n
-    flip=None # use mirror images too: a key of `FLIP`, a list of partners, or landmarks and points that `mirrored` made of `train`
+    flip=None # use mirror images too: a key of `FLIP`, a list of partners, or what `mirrored` made of `train`
 )->pd.DataFrame: # errors as fractions: mean over the test images; mean and sd of that over the draws
     "Test error of regressors fitted on few labelled images (Table 4)"
-    if model is not None: train,test = (declared(model).decode(s) for s in (train,test))
-    (x,y),(xs,ys) = (_landmarks_points(model, s) for s in (train,test))
-    if isinstance(flip, (str,list)):
-        if model is None: raise ValueError('to detect mirror images, few_shot needs the detector and the images; or give what `mirrored` made of them')
-        flip = mirrored(model, train, FLIP[flip] if isinstance(flip, str) else flip)
+    if model is not None: train,test = (declared(model).decode(images) for images in (train,test))
+    (x,y),(x_test,y_test) = (landmarks_and_points(model, images) for images in (train,test))
+    flipped = _mirror_images(model, train, flip)
     rows = []
     for k in n:
-        for d,i in enumerate(_draws(y, k, draws, seed)):
-            a,b = (x[i],y[i]) if flip is None else (torch.cat([o[i],f[i]]) for o,f in zip((x,y), flip))
-            kw = {} if flip is None else dict(groups=np.tile(np.arange(len(i)), 2))
-            reg = fit_regressor(a, b) if k=='all' else fit(a, b, x, **kw)
-            rows.append(dict(n=k, draw=d, error=interocular_error(reg(xs), ys, left, right, names).nanmean().item()))
+        for d,i in enumerate(draw_labelled(y, k, draws, seed)):
+            if flipped is None: a,b,more = x[i],y[i],{}
+            else:
+                a,b = (torch.cat([o[i],f[i]]) for o,f in zip((x,y), flipped))
+                more = dict(groups=np.tile(np.arange(len(i)), 2))
+            reg = fit_regressor(a, b) if k=='all' else fitter(a, b, x, **more)
+            error = interocular_error(reg(x_test), y_test, left, right, names).nanmean().item()
+            rows.append(dict(n=k, draw=d, error=error))
     t = pd.DataFrame(rows)
     if per_draw: return t
-    return t.groupby('n', sort=False).error.agg(mean='mean', sd=lambda e: e.std(ddof=1) if len(e)>1 else 0., draws='size')
+    return t.groupby('n', sort=False).error.agg(mean='mean', sd=_spread, draws='size')
 
 # %% ../nbs/06_regress.ipynb #0a71e4c0
 def forward_backward_error(
-    train, test, # each (landmarks (N,K,2), points (N,L,2))
+    train, # (landmarks (N,K,2), points (N,L,2)), to fit both maps
+    test, # likewise, to measure
     ridge:float=0., # of both maps, see `fit_regressor`
     bias:bool=True, # of both maps: a landmark that stands still is its bias
-    left=0, right=1, names=None # eyes, as in `interocular_error`
-)->dict: # forward (N,L), backward (N,K): fractions of the inter-ocular distance
+    left=0, # left eye, as of `interocular_error`
+    right=1, # right eye
+    names:list|None=None # of the points, for eyes by name
+)->dict: # forward (N,L), backward (N,K): fractions of the inter-ocular distance; NaN where a point is missing
     "Test errors of landmarks → points (forward) and points → landmarks (backward)"
-    (x,y),(xs,ys) = train,test
-    eyes = (_eye(ys, left, names)-_eye(ys, right, names)).norm(dim=-1, keepdim=True)
-    ok = torch.isfinite(y).flatten(1).all(1)
-    f,b = fit_regressor(x, y, ridge, bias),fit_regressor(y[ok], x[ok], ridge, bias)
-    return dict(forward=(f(xs)-ys).norm(dim=-1)/eyes, backward=(b(ys)-xs).norm(dim=-1)/eyes)
+    (x,y),(x_test,y_test) = train,test
+    eyes = eye_distance(y_test, left, right, names)
+    forward,backward = fit_regressor(x, y, ridge, bias),fit_regressor(y, x, ridge, bias)
+    return dict(forward=(forward(x_test)-y_test).norm(dim=-1)/eyes,
+                backward=(backward(y_test)-x_test).norm(dim=-1)/eyes)
