@@ -26,7 +26,8 @@ from .coords import to_pixels
 from .draw import show_landmarks
 from .store import load_tensors, save_tensors
 from .warps import FACES, WarpSamplers, warp_pair
-from .model import LandmarkDetector, dead_channels, evaluating, map_std, reuse_memory, soft_argmax, spatial_softmax
+from .model import LandmarkDetector, dead_channels, evaluating, map_std, reuse_memory
+from .model import soft_argmax, spatial_softmax
 from .losses import FactorizedLoss
 from .decode import Geometry, ImageCache, resize_to, to_channels
 from .loader import CacheDL
@@ -36,7 +37,7 @@ from .detect import detect, detect_maps
 _all_ = ['detect'] # made in 05a, and asked for here as well
 
 class WarpPairs(Callback):
-    "Turn images into stacked pairs (x, x') and the target into g2 on the score map, in coordinates of the crop (Sec. 3)"
+    "Turn images into stacked pairs (x, x') and the target into g2 on the score map, coordinates of the crop (Sec. 3)"
     order = -5 # before mixed precision enters autocast
     def __init__(self,
         warps:WarpSamplers=FACES, # samplers of g1 and g2
@@ -52,13 +53,16 @@ class WarpPairs(Callback):
         if hasattr(self.learn, 'distributed_trainer'): self.distributed_trainer._wrap_dl = self._wrap_dl
 
     def _wrap_dl(self, dl): # a `CacheDL` shares its batches out among the ranks of `distrib_ctx` by itself
-        t = self.distributed_trainer
-        if not isinstance(dl, CacheDL): return type(t)._wrap_dl(t, dl)
+        trainer = self.distributed_trainer
+        if not isinstance(dl, CacheDL): return type(trainer)._wrap_dl(trainer, dl)
         dl.to(next(self.model.parameters()).device)
         return dl
 
-    def generator(self, step:int, stream:int=0)->torch.Generator:
-        "The generator of one step; `stream` 0 is training, 1 validation"
+    def generator(self,
+        step:int, # of the run, or of the validation
+        stream:int=0 # 0 is training, 1 validation
+    )->torch.Generator:
+        "The generator of the warps of one step"
         run = (self.seed*2+stream)*1_000_003 + rank_distrib()
         return torch.Generator().manual_seed((run*10_000_019+step) % 2**63)
 
@@ -67,23 +71,26 @@ class WarpPairs(Callback):
         generator:torch.Generator, # of the warps
         geometry:Geometry|None=None # instead of the callback's own
     )->Tensor: # (2B,channels,seen,seen): B of x, then B of x'
-        "Pairs of images; keeps their warps, and the extent of the crop. Raises ValueError if the images are no squares of the geometry's size"
+        "Pairs of images; keeps their warps and the extent of the crop. Raises ValueError for images of another size"
         g = geometry or self.geometry
         if x.shape[-2:]!=(g.size,g.size):
-            raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector is declared for '
-                             f'squares of {g.size}: let landmark_dls or Geometry.decode make them')
+            raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector '
+                             f'is declared for squares of {g.size}: let landmark_dls or Geometry.decode make them')
         x = to_channels(x, g.channels)
         self.g1,self.g2 = self.warps(len(x), generator, x.device)
         self.extent = g.extent
         x = resize_to(x, round(g.size*g.scale))
-        x1,x2 = warp_pair(x, self.g1, self.g2, self.extent*x.shape[-1], out=g.seen, padding_mode=self.padding_mode)
+        crop = self.extent*x.shape[-1]
+        x1,x2 = warp_pair(x, self.g1, self.g2, crop, out=g.seen, padding_mode=self.padding_mode)
         return torch.cat([x1,x2]).contiguous(memory_format=torch.channels_last)
 
     def before_batch(self):
         step = self.train_iter if self.training else self.iter
         pairs = self.make(self.x.as_subclass(Tensor), self.generator(step, stream=int(not self.training)))
-        points_loss = getattr(self.learn.loss_func, 'align', '')=='points' # equation (5) warps the points themselves
-        self.learn.xb,self.learn.yb = (pairs,),(self.target(pairs),*((1.,self.inverse_target) if points_loss else ()))
+        target = self.target(pairs)
+        on_points = getattr(self.learn.loss_func, 'align', '')=='points' # equation (5) warps the points themselves
+        self.learn.xb = (pairs,)
+        self.learn.yb = (target, 1., self.inverse_target) if on_points else (target,)
 
     def target(self,
         pairs:Tensor # that `make` made
@@ -110,9 +117,14 @@ def stack_pairs(
     return ImageCache(stacked, top.files, top.boxes, split=top.split, meta=top.meta, geometry=cache.geometry)
 
 class GivenPairs(WarpPairs):
-    "As `WarpPairs`, for images that `stack_pairs` put one above the other: x from the upper, x' from the lower (supp., Yale B)"
+    "As `WarpPairs`, for images that `stack_pairs` made: x from the upper, x' from the lower (supp., Yale B)"
     name = 'warp_pairs' # what metrics and schedule ask for
-    def make(self, x, generator, geometry=None):
+    def make(self,
+        x:Tensor, # (B,C,2·size,size) in [-1,1], the image of x above that of x'
+        generator:torch.Generator, # of the warps
+        geometry:Geometry|None=None # instead of the callback's own
+    )->Tensor: # (2B,channels,seen,seen): B of x, then B of x'
+        "As `WarpPairs.make`, from two images each"
         upper,lower = x.chunk(2, 2)
         x1,_ = super().make(upper, generator.clone_state(), geometry).chunk(2)
         _,x2 = super().make(lower, generator, geometry).chunk(2)
@@ -124,25 +136,31 @@ def pair_stats(
     scores:Tensor, # score maps (2B,K,h,w) of pairs
     warp_pairs:WarpPairs # that made the pairs
 )->dict: # pts, pts2 (B,K,2): landmarks of x and x'; error, static_error, std (B,K)
-    "What a batch of pairs says of each landmark; coordinates of the crop. `static_error` is what standing at the mean costs"
+    "What a batch of pairs says of each landmark, coordinates of the crop; `static_error`: cost of standing at the mean"
     p = spatial_softmax(scores.float())
     pts1,pts2 = soft_argmax(p).chunk(2)
     mean = torch.cat([pts1,pts2]).mean(0).expand_as(pts2)
-    g = warp_pairs.inverse_target
-    return dict(pts=pts1, pts2=pts2, error=(g(pts2)-pts1).norm(dim=-1), static_error=(g(mean)-mean).norm(dim=-1),
-                std=map_std(p).unflatten(0, (2,-1)).mean(0))
+    g2 = warp_pairs.inverse_target
+    return dict(
+        pts=pts1, pts2=pts2,
+        error=(g2(pts2)-pts1).norm(dim=-1),
+        static_error=(g2(mean)-mean).norm(dim=-1),
+        std=map_std(p).unflatten(0, (2,-1)).mean(0))
 
 # %% ../nbs/05_train.ipynb #eb1a6a36
 class PairMetric(Metric):
     "Collect `pair_stats` over the validation pairs and reduce them at the end with `reduce(stats, px)`"
     def __init__(self,
         reduce, # function of the stats of all pairs, and of pixels of the crop per unit, to a number
-        name:str
+        name:str # of the column in the recorder's table
     ): self.reduce,self._name = reduce,name
     def reset(self): self.batches,self.px = [],1.
-    def accumulate(self, learn):
+    def accumulate(self,
+        learn:Learner # whose `pred` are score maps (2B,K,h,w) of pairs
+    ):
         cb = learn.warp_pairs
-        if getattr(cb, '_stats_of', None) is not learn.pred: cb._stats_of,cb._stats = learn.pred,pair_stats(learn.pred, cb)
+        if getattr(cb, '_stats_of', None) is not learn.pred: # all metrics share one pass
+            cb._stats_of,cb._stats = learn.pred,pair_stats(learn.pred, cb)
         self.px = cb.geometry.crop/2
         self.batches.append({k:learn.to_detach(v) for k,v in cb._stats.items()})
     def __getstate__(self): return dict(reduce=self.reduce, _name=self._name, batches=[], px=1.)
@@ -154,15 +172,21 @@ class PairMetric(Metric):
     def name(self): return self._name
 
 # %% ../nbs/05_train.ipynb #0637ff9f
-def on_border(stats:dict)->Tensor: # bool (K,)
+def on_border(
+    stats:dict # of `pair_stats`
+)->Tensor: # bool (K,)
     "Landmarks within 5% of the width from the border of the crop in most images"
     return (stats['pts'].abs().amax(-1)>.9).float().mean(0)>.5
 
-def is_static(stats:dict)->Tensor: # bool (K,)
+def is_static(
+    stats:dict # of `pair_stats`
+)->Tensor: # bool (K,)
     "Landmarks whose error is more than half of what standing still costs"
     return stats['error'].mean(0) > .5*stats['static_error'].mean(0)
 
-def nearest(stats:dict)->Tensor: # (B,K), coordinates of the crop
+def nearest(
+    stats:dict # of `pair_stats`
+)->Tensor: # (B,K), coordinates of the crop
     "Distance from each landmark to its nearest neighbour"
     d = torch.cdist(stats['pts'], stats['pts'])
     d.diagonal(dim1=1, dim2=2).fill_(torch.inf)
@@ -178,7 +202,7 @@ def _map_std_px(stats, px): return stats['std'].mean()*px
 OLD_METRICS = dict(equivariance='equivariance_px', still='share_static', frame='share_on_border',
                    spread='nearest_px', sharpness='map_std_px')
 
-def landmark_metrics()->list:
+def landmark_metrics()->list: # of `PairMetric`
     "The label-free metrics of a landmark detector; distances in pixels of the crop"
     reduce = _equivariance_px,_share_static,_share_on_border,_nearest_px,_map_std_px
     return [PairMetric(f, f.__name__[1:]) for f in reduce]
@@ -202,19 +226,24 @@ class Recipe:
     schedule:str='one_cycle' # or 'plateau', the paper's
     patience:int=3 # epochs without improvement before 'plateau' acts
 
-    def scale(self, pct:float)->float:
+    def scale(self,
+        pct:float # share of the run, 0 to 1
+    )->float: # share of the full side
         "Resolution at a share of the run: from 1/2 to 1 in steps of 1/10"
         if not self.grow: return 1.
         start,end = self.grow
-        return .5 if pct<start else 1. if pct>=end else (6 + int(4*(pct-start)/(end-start)))/10
+        if pct<start: return .5
+        if pct>=end: return 1.
+        return (6 + int(4*(pct-start)/(end-start)))/10
 
+#: name → recipe
 RECIPES = dict(
     annealed=Recipe(),
     paper=Recipe(gamma=500., gamma_at=None, var_weight=1., pool=5, unit='px', grow=None, lr=1e-4, wd=5e-4,
                  decouple_wd=False, schedule='plateau'))
 
 def get_recipe(
-    recipe='annealed', # a name in `RECIPES`, or a `Recipe`
+    recipe:str|Recipe='annealed', # a name in `RECIPES`, or a `Recipe`
     **changes # fields to change
 )->Recipe:
     "A `Recipe` by name or itself, with fields changed; raises ValueError for a name or a field that there is not"
@@ -223,7 +252,8 @@ def get_recipe(
         recipe = RECIPES[recipe]
     known = [f.name for f in fields(Recipe)]
     if unknown := [k for k in changes if k not in known]:
-        raise ValueError(f"a recipe has no '{unknown[0]}'; it has {', '.join(known)} (options of the network go into `arch_options`)")
+        raise ValueError(f"a recipe has no '{unknown[0]}'; it has {', '.join(known)} "
+                         "(options of the network go into `arch_options`)")
     return replace(recipe, **changes)
 
 # %% ../nbs/05_train.ipynb #401d709c
@@ -235,7 +265,9 @@ def _ramp(v, lo, hi, pct):
 class Anneal(Callback):
     "Set the weights of the loss and the resolution that a `Recipe` asks for at the present share of the run"
     order,run_valid = -10,False
-    def __init__(self, recipe:Recipe): self.recipe = recipe
+    def __init__(self,
+        recipe:Recipe # of the run
+    ): self.recipe = recipe
     def before_batch(self): self.set(self.pct_train)
     def set(self,
         pct:float # share of the run, 0 to 1
@@ -292,18 +324,25 @@ def _unpack_recorder(learn, _, meta):
     r.smooth_loss.val,r.smooth_loss.count = tensor(meta['smooth'][0]),meta['smooth'][1]
 
 def _trackers(learn): return [cb for cb in learn.cbs if isinstance(cb, TrackerCallback)]
-def _pack_trackers(learn): return {},{cb.name:dict(best=float(cb.best), wait=getattr(cb, 'wait', 0)) for cb in _trackers(learn)}
+def _pack_trackers(learn):
+    return {},{cb.name:dict(best=float(cb.best), wait=getattr(cb, 'wait', 0)) for cb in _trackers(learn)}
 def _unpack_trackers(learn, _, meta):
     for cb in _trackers(learn):
         for k,v in meta.get(cb.name, {}).items(): setattr(cb, k, v)
 
-def _pack_scaler(learn): return {},learn.scaler.state_dict() if getattr(learn, 'scaler', None) else {} # of mixed precision
+def _pack_scaler(learn): # of mixed precision
+    return {},learn.scaler.state_dict() if getattr(learn, 'scaler', None) else {}
 def _unpack_scaler(learn, _, meta):
     if meta and getattr(learn, 'scaler', None): learn.scaler.load_state_dict(meta)
 
 #: name of a part of a run → (pack: learner → tensors, meta; unpack: learner, tensors, meta)
-_PARTS = dict(model=(_pack_model,_unpack_model), opt=(_pack_opt,_unpack_opt), recorder=(_pack_recorder,_unpack_recorder),
-              trackers=(_pack_trackers,_unpack_trackers), scaler=(_pack_scaler,_unpack_scaler), rng=(_pack_rng,_unpack_rng))
+_PARTS = dict(
+    model=(_pack_model,_unpack_model),
+    opt=(_pack_opt,_unpack_opt),
+    recorder=(_pack_recorder,_unpack_recorder),
+    trackers=(_pack_trackers,_unpack_trackers),
+    scaler=(_pack_scaler,_unpack_scaler),
+    rng=(_pack_rng,_unpack_rng))
 
 # %% ../nbs/05_train.ipynb #e2876b75
 class Checkpoint(Callback):
@@ -319,8 +358,10 @@ class Checkpoint(Callback):
     def after_epoch(self): self.save(self.epoch+1, 0)
 
     def save(self,
-        epoch:int, iter:int # of the step that comes next
+        epoch:int, # of the step that comes next
+        iter:int # number of that step in its epoch
     ):
+        "Write the state of the run; of several ranks, rank 0 alone writes"
         if rank_distrib(): return # all ranks have the same weights
         packed = {name:pack(self.learn) for name,(pack,_) in _PARTS.items()}
         tensors = {f'{name}.{k}':v for name,(ts,_) in packed.items() for k,v in ts.items()}
@@ -332,7 +373,7 @@ class Checkpoint(Callback):
 
 # %% ../nbs/05_train.ipynb #7bc11f21
 class Resume(Callback):
-    "Continue the run that a `Checkpoint` saved, at its step, as if it had never stopped; raises ValueError for another run's"
+    "Continue the run that a `Checkpoint` saved as if it had never stopped; raises ValueError for another run's"
     order = TrackerCallback.order+8 # after every other before_fit has reset its state
     def __init__(self,
         path # file that a `Checkpoint` wrote
@@ -348,9 +389,11 @@ class Resume(Callback):
             unpack(self.learn, own, meta['parts'][name])
         self.learn.start = meta['epoch'],meta['iter']
         self.learn.train_iter = meta['train_iter']
-        if hasattr(self.learn, 'anneal'): self.learn.anneal.set(meta['pct_train']) # there may be no batch left to do it
+        if hasattr(self.learn, 'anneal'): self.learn.anneal.set(meta['pct_train']) # perhaps no batch is left to do it
 
-    def differences(self, meta)->list:
+    def differences(self,
+        meta:dict # of the checkpoint
+    )->list: # a clause each
         "What the run of the checkpoint and this one do not share"
         old,new = meta['run'],self.learn.run_config
         diff = [f'{k} is {new.get(k)!r}, but {old.get(k)!r} in the checkpoint' for k in sorted(set(old)|set(new))
@@ -368,14 +411,15 @@ class StopOnNaN(Callback):
     order = 5
     def after_loss(self):
         if torch.isfinite(self.loss).all(): return
-        cps = [str(cb.path) for cb in self.learn.cbs if isinstance(cb, Checkpoint) and cb.path.exists()]
-        raise NonFiniteLoss(f"the loss is {self.loss.mean().item()} at step {self.train_iter} (epoch {self.epoch}). "
-            f"The last good state is {cps[0] if cps else 'not saved: add a `Checkpoint`'}. Try a lower learning rate (a third), "
-            "a smaller gamma, or check the images for constant or corrupt ones")
+        saved = [str(cb.path) for cb in self.learn.cbs if isinstance(cb, Checkpoint) and cb.path.exists()]
+        raise NonFiniteLoss(
+            f'the loss is {self.loss.mean().item()} at step {self.train_iter} (epoch {self.epoch}). '
+            f"The last good state is {saved[0] if saved else 'not saved: add a `Checkpoint`'}. "
+            'Try a lower learning rate (a third), a smaller gamma, or check the images for constant or corrupt ones')
 
 # %% ../nbs/05_train.ipynb #a1b131bf
 class Diagnose(Callback):
-    "Say what is wrong with the landmarks: dead channels at once, points on the border or standing still at the end of the fit"
+    "Say what is wrong with the landmarks: dead channels at once, points on the border or standing still at the end"
     order = 55
     def before_fit(self): self.found,self.said = {},set()
     def before_validate(self): self.dead = None
@@ -384,13 +428,18 @@ class Diagnose(Callback):
         dead = dead_channels(self.pred)
         self.dead = dead if self.dead is None else self.dead & dead
     def after_validate(self):
-        m = first(o for o in self.learn.metrics if isinstance(o, PairMetric) and getattr(o, 'batches', None))
-        if m is None or self.dead is None: return
-        self.found = {'their score map is constant (a dead ReLU)':self.dead, 'they sit on the border':on_border(m.stats),
-                      'they hardly follow the image':is_static(m.stats)}
+        metric = first(o for o in self.learn.metrics if isinstance(o, PairMetric) and getattr(o, 'batches', None))
+        if metric is None or self.dead is None: return
+        self.found = {
+            'their score map is constant (a dead ReLU)':self.dead,
+            'they sit on the border':on_border(metric.stats),
+            'they hardly follow the image':is_static(metric.stats)}
         self.say(list(self.found)[:1])
     def after_fit(self): self.say(self.found)
-    def say(self, whys):
+    def say(self,
+        whys # keys of `found`
+    ):
+        "Warn of the landmarks of which something is true, once for each set of landmarks"
         for why in whys:
             idx = self.found[why].nonzero().flatten().tolist()
             if idx and (why,*idx) not in self.said: warnings.warn(f'landmarks {idx}: {why}')
@@ -401,13 +450,15 @@ class LandmarkLearner(Learner):
     "A `Learner` that can start inside an epoch and shows pairs with their landmarks"
     start = 0,0 # (epoch, batch) of the next `fit`
     def _do_fit(self):
-        if self.start[0] and hasattr(getattr(self, 'progress', None), 'mbar'): self.progress.mbar.update(0) # starts its clock
-        for self.epoch in range(self.start[0], self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
+        bar = getattr(self, 'progress', None)
+        if self.start[0] and hasattr(bar, 'mbar'): bar.mbar.update(0) # starts its clock
+        for self.epoch in range(self.start[0], self.n_epoch):
+            self._with_events(self._do_epoch, 'epoch', CancelEpochException)
 
     def _do_epoch_train(self):
-        self.dl,(self.start,skip) = self.dls.train,((0,0), self.start[1])
-        if hasattr(self.dl, 'set_epoch'): self.dl.set_epoch(self.epoch, skip)
-        self._skip = skip
+        self.dl,self._skip = self.dls.train,self.start[1]
+        self.start = 0,0
+        if hasattr(self.dl, 'set_epoch'): self.dl.set_epoch(self.epoch, self._skip)
         self._with_events(self.all_batches, 'train', CancelTrainException)
 
     def all_batches(self):
@@ -416,7 +467,15 @@ class LandmarkLearner(Learner):
         if skip: self.pct_train += skip/(self.n_iter*self.n_epoch)
         for o in enumerate(self.dl, skip): self.one_batch(*o)
 
-    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+    def fit(self,
+        n_epoch:int, # epochs of the run
+        lr=None, # learning rate; default: the learner's
+        wd=None, # weight decay; default: the learner's
+        cbs=None, # further callbacks
+        reset_opt:bool=False, # forget the state of the optimiser
+        start_epoch:int=0 # epochs that count as done
+    ):
+        "As `Learner.fit`; on a CPU freed memory is reused, see `reuse_memory`"
         if next(self.model.parameters()).device.type=='cpu': reuse_memory()
         self.start = start_epoch,0
         try: super().fit(n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt)
@@ -439,9 +498,7 @@ class LandmarkLearner(Learner):
         item # one image: file, array (H,W,3), or tensor (C,H,W) in [-1,1]
     ): # landmarks (K,2) in [-1,1] of the image, probability maps (K,h,w) of the crop
         "Landmarks of one image, and the maps whose means they are"
-        if isinstance(item, Tensor): images = item[None]
-        elif isinstance(item, np.ndarray): images = item[None]
-        else: images = [item]
+        images = item[None] if isinstance(item, (Tensor,np.ndarray)) else [item]
         model = get_model(self.model)
         pts = detect(model, images)
         if isinstance(images, Tensor): return pts[0],detect_maps(model, images)[0]
@@ -454,14 +511,16 @@ def fit_recipe(self:LandmarkLearner,
     n_epoch:int, # epochs of the run; for the plateau schedule at most this many
     checkpoint=None, # file to save the state of the run to
     resume:bool=False, # continue from `checkpoint` if it exists
-    cbs=None):
+    cbs=None # further callbacks
+):
     "Train with the learner's `Recipe`: one-cycle with annealed weights, or the paper's reduce-on-plateau"
     r = self.recipe
     cbs = L(cbs)
     if r.schedule=='one_cycle':
         cbs += ParamScheduler(dict(lr=combined_cos(.25, r.lr/25, r.lr, r.lr/1e4), mom=combined_cos(.25, *self.moms)))
     elif r.schedule=='plateau':
-        cbs += [ReduceLROnPlateau(patience=r.patience, factor=10., min_lr=r.lr/10), EarlyStoppingCallback(patience=2*r.patience+1)]
+        cbs += ReduceLROnPlateau(patience=r.patience, factor=10., min_lr=r.lr/10)
+        cbs += EarlyStoppingCallback(patience=2*r.patience+1)
     else: raise ValueError(f"unknown schedule '{r.schedule}'; known: one_cycle, plateau")
     if checkpoint:
         if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
@@ -475,28 +534,40 @@ def landmarks_of_pairs(self:LandmarkLearner,
     n:int=6 # pairs of its first batch
 ): # x, x' (n,C,h,w), their landmarks (n,K,2) twice, and those of x' carried to x by the warp; coordinates of the crop
     "Pairs of a loader's first batch and their landmarks"
-    x = to_device(first(self.dls[ds_idx])[0][:n], next(self.model.parameters()).device).as_subclass(Tensor)
-    wp = self.warp_pairs
-    xx = wp.make(x, wp.generator(0, stream=1))
-    with evaluating(self.model): pts1,pts2 = get_model(self.model).landmarks(xx).chunk(2)
-    return *xx.chunk(2), pts1, pts2, wp.inverse_target(pts2)
+    device = next(self.model.parameters()).device
+    x = to_device(first(self.dls[ds_idx])[0][:n], device).as_subclass(Tensor)
+    maker = self.warp_pairs
+    pairs = maker.make(x, maker.generator(0, stream=1))
+    with evaluating(self.model): pts1,pts2 = get_model(self.model).landmarks(pairs).chunk(2)
+    return *pairs.chunk(2), pts1, pts2, maker.inverse_target(pts2)
 
 @patch
-def show_batch(self:LandmarkLearner, n=6, max_n=None, **kwargs):
+def show_batch(self:LandmarkLearner,
+    n:int=6, # pairs to show
+    max_n:int|None=None, # fastai's name for `n`
+    **kwargs # of `show_images`
+):
     "The pairs that the network sees: x above, x' below"
     x1,x2,*_ = self.landmarks_of_pairs(0, max_n or n)
     show_images([*(x1*.5+.5).clamp(0,1), *(x2*.5+.5).clamp(0,1)], nrows=2, **kwargs)
 
 @patch
-def show_results(self:LandmarkLearner, ds_idx=1, n=6, dl=None, max_n=None, shuffle=False, **kwargs):
-    "Landmarks of x (above) and of x' (below), same landmark same colour; rings: those of x' carried to x by the warp"
+def show_results(self:LandmarkLearner,
+    ds_idx:int=1, # loader: 0 trains, 1 validates
+    n:int=6, # pairs to show
+    dl=None, # not used; fastai has it
+    max_n:int|None=None, # fastai's name for `n`
+    shuffle:bool=False, # not used; fastai has it
+    **kwargs # of `subplots`
+):
+    "Landmarks of x (above) and x' (below), same landmark same colour; rings: those of x' carried to x by the warp"
     x1,x2,pts1,pts2,carried = self.landmarks_of_pairs(ds_idx, max_n or n)
     axs = np.array(subplots(2, len(x1), figsize=(1.6*len(x1), 3.3), **kwargs)[1]).reshape(2, -1)
     for i in range(len(x1)):
         show_landmarks(x1[i], pts1[i], ax=axs[0][i], rings=carried[i])
         show_landmarks(x2[i], pts2[i], ax=axs[1][i])
 
-# %% ../nbs/05_train.ipynb #33f64eb5
+# %% ../nbs/05_train.ipynb #efc3578b
 DEFAULT_ARCH = 'dilated'
 
 def _declared(dls, crop, channels)->Geometry:
@@ -505,25 +576,29 @@ def _declared(dls, crop, channels)->Geometry:
     h,w = x.shape[-2:]
     g = getattr(getattr(dls.train, 'dataset', None), 'geometry', None)
     if h not in (w,2*w): # `stack_pairs` puts two squares above each other
-        raise ValueError(f'the images of `dls` have {w}×{h} pixels (width × height), but training takes squares: landmark_dls makes them')
+        raise ValueError(f'the images of `dls` have {w}×{h} pixels (width × height), but training takes squares: '
+                         'landmark_dls makes them')
     if g is None or g.size!=w: g = Geometry.of_size(w)
     if crop: g = replace(g, crop=crop)
     return replace(g, channels=channels or g.channels)
 
+# %% ../nbs/05_train.ipynb #33f64eb5
 def landmark_learner(
     dls:DataLoaders, # of `landmark_dls`, or any whose batches are squares in [-1,1]
     n_landmarks:int=10, # K
     recipe:str|Recipe='annealed', # name in `RECIPES`, or a `Recipe`
-    crop:int|None=None, # side of the central part that the network sees, pixels; default: as the images were decoded for
+    crop:int|None=None, # side of the central part that the network sees, pixels; default: as the images were decoded
     warps:WarpSamplers=FACES, # samplers of g1 and g2
     seed:int=0, # of the weights and the warps
-    n_in:int|None=None, # channels that the network sees, 3 or 1; default: as the images were decoded for
+    n_in:int|None=None, # channels that the network sees, 3 or 1; default: as the images were decoded
     model:LandmarkDetector|None=None, # a detector to train on, instead of a new one
     arch:str|None=None, # name in `ARCHS`; default: `DEFAULT_ARCH`, and 'paper' for the paper's recipe
     arch_options:dict|None=None, # of the network: last, and options of its body
     loss_func=None, # function of score maps (2B,K,h,w) and g2 (B,h,w,2) instead of equation (9)
     pair_maker=WarpPairs, # callback that makes the pairs; `GivenPairs` for pairs that are given
-    cbs=None, metrics=None, path='.', # as of `Learner`
+    cbs=None, # further callbacks
+    metrics=None, # further metrics
+    path='.', # folder of the learner, as of `Learner`
     **changes # fields of the recipe to change
 )->LandmarkLearner:
     "A fastai `Learner` that trains a landmark detector by equivariance to random warps (Sec. 3, Eq. 9)"
@@ -539,15 +614,25 @@ def landmark_learner(
         raise ValueError(f'the detector has {k} landmarks, not the {n_landmarks} asked for')
     else:
         before = getattr(model, 'run', None) or {}
-        model.geometry,model.confidence,model.run = geometry,None,dict(start=before.get('name') or before.get('command'))
+        model.geometry,model.confidence = geometry,None
+        model.run = dict(start=before.get('name') or before.get('command'))
     model = model.to(device=getattr(dls, 'device', None), memory_format=torch.channels_last)
     loss = loss_func or FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div) # `Anneal` sets the weights
-    opt = partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8)
-    learn = LandmarkLearner(dls, model, loss, opt_func=opt, lr=r.lr, wd=r.wd, path=path, metrics=L(landmark_metrics())+L(metrics),
-                            cbs=[pair_maker(warps, seed=seed), Anneal(r), StopOnNaN(), Diagnose()]+L(cbs))
+    learn = LandmarkLearner(
+        dls, model, loss,
+        opt_func=partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8),
+        lr=r.lr, wd=r.wd, path=path,
+        metrics=L(landmark_metrics())+L(metrics),
+        cbs=[pair_maker(warps, seed=seed), Anneal(r), StopOnNaN(), Diagnose()]+L(cbs))
     learn.recipe = r
-    learn.run_config = dict(n_landmarks=n_landmarks, arch=model.config, geometry=replace(geometry, scale=1.).as_dict(), seed=seed,
-                            recipe=asdict(r), bs=dls.train.bs, n_images=dls.train.n)
+    learn.run_config = dict(
+        n_landmarks=n_landmarks,
+        arch=model.config,
+        geometry=replace(geometry, scale=1.).as_dict(),
+        seed=seed,
+        recipe=asdict(r),
+        bs=dls.train.bs,
+        n_images=dls.train.n)
     if num_distrib()>1: learn.run_config['n_ranks'] = num_distrib()
     if pair_maker is not WarpPairs: learn.run_config['pairs'] = pair_maker.__name__
     learn.anneal.set(0.) # so that validate() before any fit uses the weights of the recipe

@@ -16,42 +16,101 @@ ROOT = Path(__file__).resolve().parents[1]
 #: what is broken, notebook, line, broken line
 MUTATIONS = [
     ('the target of training is not divided by the extent', '05_train',
-     'return self.g2.grid(side, side, extent=self.extent)/self.extent', 'return self.g2.grid(side, side, extent=self.extent)'),
-    ('validation draws the warps of training', '05_train', 'stream=int(not self.training)', 'stream=0'),
+     'return self.g2.grid(side, side, extent=self.extent)/self.extent',
+     'return self.g2.grid(side, side, extent=self.extent)'),
+    ('validation draws the warps of training', '05_train',
+     'stream=int(not self.training)',
+     'stream=0'),
     ('γ is scaled the wrong way with K', '05_train',
-     "loss.gamma *= r.gamma_at/self.learn.run_config['n_landmarks']", "loss.gamma *= self.learn.run_config['n_landmarks']/r.gamma_at"),
-    ("the paper's recipe decays weights as AdamW does", '05_train', 'partial(Adam, decouple_wd=r.decouple_wd,', 'partial(Adam, decouple_wd=True,'),
-    ('the seed of the weights is ignored', '05_train', 'torch.manual_seed(seed)', 'torch.manual_seed(0)'),
-    ('the weights of the loss are set only once training begins', '05_train', 'learn.anneal.set(0.)', 'pass'),
-    ('a detector that is trained on keeps its calibration', '05_train', 'model.confidence,model.run = geometry,None,', 'model.confidence,model.run = geometry,model.confidence,'),
-    ('a static landmark is compared with itself', '05_train', "> .5*stats['static_error'].mean(0)", "> 2*stats['static_error'].mean(0)"),
-    ('a run resumes without the moments of the optimiser', '05_train', 'learn.opt.load_state_dict(dict(state=state', 'dict(dict(state=state'),
-    ('half resolution is ignored by the pairs', '05_train', 'x = resize_to(x, round(g.size*g.scale))', 'x = resize_to(x, g.size)'),
-    ('detection in training mode', '05a_detect', 'with evaluating(model):', 'with torch.no_grad():'),
-    ('oblong tensors are cut at the edge', '05a_detect', 'top,left = (h-side)//2,(w-side)//2', 'top,left = 0,0'),
-    ('landmarks in the frame of the crop', '05a_detect', 'model.points(p, seen.shape[-2:], geometry.extent)', 'model.points(p, seen.shape[-2:])'),
-    ('an equivariance error in training mode', '06a_errors', 'with evaluating(model):', 'with torch.no_grad():'),
-    ('a confidence is calibrated in training mode', '06b_confidence', 'with evaluating(model):', 'with torch.no_grad():'),
-    ('the border is left out', '04c_decode', 'side,border,method = geometry.square,geometry.border,geometry.method', 'side,border,method = geometry.square,0,geometry.method'),
-    ('the fill is left out', '04c_decode', 'np.full((geometry.size,geometry.size,3), geometry.fill, np.uint8)', 'np.zeros((geometry.size,geometry.size,3), np.uint8)'),
-    ('what is seen is not scaled', '04c_decode', 'return resize_to(x, self.seen)', 'return resize_to(x, self.crop)'),
-    ('points half a pixel off', '04c_decode', '(pts+.5-box[...,:2])', '(pts-box[...,:2])'),
-    ('a crop round points half a pixel off', '04a_sets', '(lo+hi)/2+.5', '(lo+hi)/2'),
-    ('augmentation ignores the batch', '04f_loader', 'SeedSequence(key)', 'SeedSequence(key[:2])'),
-    ('labels half a pixel off', '04e_datasets', '(np.arange(size)+.5)/size', 'np.arange(size)/size'),
-    ('pairs of lights mix poses', '04e_datasets', '[s.meta.person.to_numpy(), s.meta.pose.to_numpy()]', '[s.meta.person.to_numpy()]'),
-    ('evaluation mode is not undone', '02_model', 'for layer,mode in modes: layer.training = mode', 'pass'),
-    ('the body is not copied to another K', '02_model', 'new.to(next(self.parameters())).body.load_state_dict(self.body.state_dict())', 'new.to(next(self.parameters()))'),
-    ('what cannot be loaded is saved', '08_export', "if why := _can_be_rebuilt(model):", "if why := '':"),
-    ('x and y of the border change places in ONNX', '08_export', 'image.permute(0,3,1,2)', 'image.permute(0,3,2,1)'),
-    ('variance of the map without its weight', '03_losses', 'point + self.var_weight*var', 'point + var'),
-    ('windows of the diversity average instead of adding', '03_losses', 'divisor_override=1', 'divisor_override=None'),
-    ('a file is replaced before it is whole', '00b_store', "open(tmp, 'wb')", "open(path, 'wb')"),
+     "loss.gamma *= r.gamma_at/self.learn.run_config['n_landmarks']",
+     "loss.gamma *= self.learn.run_config['n_landmarks']/r.gamma_at"),
+    ("the paper's recipe decays weights as AdamW does", '05_train',
+     'partial(Adam, decouple_wd=r.decouple_wd,',
+     'partial(Adam, decouple_wd=True,'),
+    ('the seed of the weights is ignored', '05_train',
+     'torch.manual_seed(seed)',
+     'torch.manual_seed(0)'),
+    ('the weights of the loss are set only once training begins', '05_train',
+     'learn.anneal.set(0.)',
+     'pass'),
+    ('a detector that is trained on keeps its calibration', '05_train',
+     'model.geometry,model.confidence = geometry,None',
+     'model.geometry = geometry'),
+    ('a static landmark is compared with itself', '05_train',
+     "> .5*stats['static_error'].mean(0)",
+     "> 2*stats['static_error'].mean(0)"),
+    ('a run resumes without the moments of the optimiser', '05_train',
+     'learn.opt.load_state_dict(dict(state=state',
+     'dict(dict(state=state'),
+    ('half resolution is ignored by the pairs', '05_train',
+     'x = resize_to(x, round(g.size*g.scale))',
+     'x = resize_to(x, g.size)'),
+    ('detection in training mode', '05a_detect',
+     'with evaluating(model):',
+     'with torch.no_grad():'),
+    ('oblong tensors are cut at the edge', '05a_detect',
+     'top,left = (h-side)//2,(w-side)//2',
+     'top,left = 0,0'),
+    ('landmarks in the frame of the crop', '05a_detect',
+     'model.points(p, seen.shape[-2:], geometry.extent)',
+     'model.points(p, seen.shape[-2:])'),
+    ('an equivariance error in training mode', '06a_errors',
+     'with evaluating(model):',
+     'with torch.no_grad():'),
+    ('a confidence is calibrated in training mode', '06b_confidence',
+     'with evaluating(model):',
+     'with torch.no_grad():'),
+    ('the border is left out', '04c_decode',
+     'side,border,method = geometry.square,geometry.border,geometry.method',
+     'side,border,method = geometry.square,0,geometry.method'),
+    ('the fill is left out', '04c_decode',
+     'np.full((geometry.size,geometry.size,3), geometry.fill, np.uint8)',
+     'np.zeros((geometry.size,geometry.size,3), np.uint8)'),
+    ('what is seen is not scaled', '04c_decode',
+     'return resize_to(x, self.seen)',
+     'return resize_to(x, self.crop)'),
+    ('points half a pixel off', '04c_decode',
+     '(pts+.5-box[...,:2])',
+     '(pts-box[...,:2])'),
+    ('a crop round points half a pixel off', '04a_sets',
+     '(low+high)/2+.5',
+     '(low+high)/2'),
+    ('augmentation ignores the batch', '04f_loader',
+     'SeedSequence(key)',
+     'SeedSequence(key[:2])'),
+    ('labels half a pixel off', '04e_datasets',
+     '(np.arange(size)+.5)/size',
+     'np.arange(size)/size'),
+    ('pairs of lights mix poses', '04e_datasets',
+     '[s.meta.person.to_numpy(),s.meta.pose.to_numpy()]',
+     '[s.meta.person.to_numpy()]'),
+    ('evaluation mode is not undone', '02_model',
+     'for layer,mode in modes: layer.training = mode',
+     'pass'),
+    ('the body is not copied to another K', '02_model',
+     'new.to(next(self.parameters())).body.load_state_dict(self.body.state_dict())',
+     'new.to(next(self.parameters()))'),
+    ('what cannot be loaded is saved', '08_export',
+     'if why := _can_be_rebuilt(model):',
+     "if why := '':"),
+    ('x and y of the border change places in ONNX', '08_export',
+     'image.permute(0,3,1,2)',
+     'image.permute(0,3,2,1)'),
+    ('variance of the map without its weight', '03_losses',
+     'point + self.var_weight*var',
+     'point + var'),
+    ('windows of the diversity average instead of adding', '03_losses',
+     'divisor_override=1',
+     'divisor_override=None'),
+    ('a file is replaced before it is whole', '00b_store',
+     "open(tmp, 'wb')",
+     "open(path, 'wb')"),
 ]
 
 def copy_of_the_project(folder):
     "Everything that git knows, and what is new and not ignored, without results of long runs that no test needs"
-    files = subprocess.run(['git','ls-files','-co','--exclude-standard'], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ['git','ls-files','-co','--exclude-standard']
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in files.splitlines():
         if not (ROOT/name).is_file(): continue
         (folder/name).parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +129,13 @@ def mutate(notebook, line, broken):
     notebook.write_text(json.dumps(nb, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
     return before
 
+def module_of(notebook):
+    "Name of the module that a notebook is exported to"
+    for cell in json.loads(notebook.read_text(encoding='utf-8'))['cells']:
+        for line in ''.join(cell['source']).splitlines():
+            if line.startswith('#| default_exp'): return line.split()[-1]
+    raise SystemExit(f'{notebook.name} is exported to no module')
+
 def noticed(folder, notebook, env):
     "Whether a test of the notebook fails"
     export = f"from nbdev.export import nb_export; nb_export('nbs/{notebook}.ipynb', 'fse_nb')"
@@ -78,21 +144,23 @@ def noticed(folder, notebook, env):
     return run.returncode!=0
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('numbers', nargs='*', type=int, help='of the mutations to make, from 1; default: all')
-    p.add_argument('--list', action='store_true', help='print the mutations and stop')
-    a = p.parse_args()
-    if a.list: return print(*(f'{i:2d} {nb}: {what}' for i,(what,nb,*_) in enumerate(MUTATIONS, 1)), sep='\n')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('numbers', nargs='*', type=int, help='of the mutations to make, from 1; default: all')
+    parser.add_argument('--list', action='store_true', help='print the mutations and stop')
+    args = parser.parse_args()
+    if args.list:
+        for i,(what,notebook,*_) in enumerate(MUTATIONS, 1): print(f'{i:2d} {notebook}: {what}')
+        return
     survived,sane = 0,set()
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp)
         copy_of_the_project(folder)
         env = os.environ | dict(PYTHONPATH=str(folder))
-        for i in a.numbers or range(1, len(MUTATIONS)+1):
+        for i in args.numbers or range(1, len(MUTATIONS)+1):
             what,notebook,line,broken = MUTATIONS[i-1]
             file = folder/'nbs'/f'{notebook}.ipynb'
-            module = next(l.split()[-1] for l in file.read_text(encoding='utf-8').splitlines() if '#| default_exp' in l).strip('",\\n')
-            sound = (folder/'fse_nb'/f'{module}.py').read_bytes()
+            module = folder/'fse_nb'/f'{module_of(file)}.py'
+            sound = module.read_bytes()
             if notebook not in sane and noticed(folder, notebook, env): raise SystemExit(f'{notebook} fails as it is')
             sane.add(notebook)
             before = mutate(file, line, broken)
@@ -100,7 +168,7 @@ def main():
             survived += not ok
             print(f"{i:2d} {'noticed ' if ok else 'SURVIVED'} {notebook}: {what}", flush=True)
             file.write_text(before, encoding='utf-8')
-            (folder/'fse_nb'/f'{module}.py').write_bytes(sound)
+            module.write_bytes(sound)
     print(f'{survived} survived')
     sys.exit(bool(survived))
 
