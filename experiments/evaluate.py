@@ -57,8 +57,8 @@ def with_few_labels(x, y, xs, ys, mirror, warps, eyes, draws, few):
     "Mean and standard deviation over draws of few labelled images, for several fits; fractions"
     flip = dict(n=few, flip=mirror)
     fits = dict(few_shot=dict(n=(*few,'all')), few_shot_flip=flip,
-                few_shot_flip_fixed=flip|dict(fit=partial(fit_few, ridge=7.)),
-                few_shot_follow=flip|dict(fit=partial(fit_few, pairs=warps)))
+                few_shot_flip_fixed=flip|dict(fitter=partial(fit_few, ridge=7.)),
+                few_shot_follow=flip|dict(fitter=partial(fit_few, under_warps=warps)))
     known = dict(model=None, train=(x,y), test=(xs,ys), draws=draws, left=eyes[0], right=eyes[1])
     tables = {k:few_shot(**known, **kw) for k,kw in fits.items()}
     return {k:{str(n):dict(mean=r['mean'], sd=r['sd']) for n,r in t.iterrows()} for k,t in tables.items()}
@@ -222,7 +222,7 @@ def few_label_fits(x, y, u, mirror, copies, pairs):
         **{f'fit_few, {k}':as_they_are(partial(fit_few, ridge=v)) for k,v in strengths.items()},
         'fit_few, mirror images too':with_mirrors(),
         **{f'fit_few, {k}, mirror images too':with_mirrors(ridge=v) for k,v in strengths.items()},
-        'fit_few, mirror images, points made to follow':with_mirrors(pairs=pairs),
+        'fit_few, mirror images, points made to follow':with_mirrors(under_warps=pairs),
         'six warped copies, least squares':with_copies(least(0.)),
         'six warped copies, ridge .01':with_copies(least(.01)),
         'six warped copies, fit_few, strength 25':with_copies(partial(fit_few, ridge=25.))}
