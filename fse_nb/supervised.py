@@ -7,13 +7,13 @@ Docs: https://fse-nb.github.io/fse_nb/supervised.html.md"""
 # %% auto #0
 __all__ = ['SupervisedNet', 'point_loss', 'train_supervised', 'predict_points', 'supervised_baseline']
 
-# %% ../nbs/06c_supervised.ipynb #788cfa05
+# %% ../nbs/06c_supervised.ipynb #7e5b0c04
 import time
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch, torch.nn.functional as F
+import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 from fastai.optimizer import Adam
 import fastai.callback.schedule # fit_one_cycle
@@ -21,116 +21,160 @@ import fastai.callback.schedule # fit_one_cycle
 from .store import load_tensors
 from .warps import FACES, WarpSampler
 from .model import LandmarkDetector, conv_layer, evaluating
-from .decode import Geometry, ImageCache, decode_images
+from .decode import Geometry, ImageCache, resize_to
 from .loader import landmark_dls
 from .detect import _batches, declared
 from .train import Checkpoint, LandmarkLearner, Resume, StopOnNaN
 from .errors import interocular_error
-from .regress import _draws, _landmarks_points, few_shot, fit_few
+from .regress import draw_labelled, few_shot, fit_few, landmarks_and_points
 
 # %% ../nbs/06c_supervised.ipynb #46510c2a
+def _detector_body(geometry, n_maps, arch):
+    "A landmark detector, a pool, and all that comes out in one row"
+    detector = LandmarkDetector(n_maps, geometry.channels, arch, last='bnrelu')
+    return nn.Sequential(detector.body, detector.last, nn.MaxPool2d(2), nn.Flatten())
+
+def _small_body(geometry):
+    "Four convolutions with three pools, and a layer of 256, for 64×64 pixels"
+    widths,kernels = (geometry.channels,20,48,64,80),(5,5,3,3)
+    layers = []
+    for i,(n_in,n_out,kernel) in enumerate(zip(widths, widths[1:], kernels)):
+        layers.append(conv_layer(n_in, n_out, kernel))
+        if i<3: layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1]*8*8, 256), nn.ReLU())
+
 class SupervisedNet(nn.Module):
-    "Images to L points: 'detector' is the landmark detector, a pool and a fully connected layer; 'small' has three pools and sees 64×64 pixels (supplement, Table 2)"
-    stride = 2
-    def __init__(self, kind='detector', n_points=5, geometry=Geometry(), n_maps=50, arch='dilated'):
+    "Images to L points (supplement, Table 2); raises ValueError for another kind"
+    def __init__(self,
+        kind:str='detector', # a detector, a pool and a layer; or 'small': three pools, on 64×64 pixels
+        n_points:int=5, # L
+        geometry:Geometry=Geometry(), # what the network sees of an image
+        n_maps:int=50, # of the detector
+        arch:str='dilated' # body of the detector, a name in `ARCHS`
+    ):
         super().__init__()
-        n_in = geometry.channels
         if kind not in ('detector','small'): raise ValueError(f"kind is '{kind}': use 'detector' or 'small'")
         self.config = dict(kind=kind, n_points=n_points, geometry=geometry.as_dict(), n_maps=n_maps, arch=arch)
-        self.geometry = geometry
-        if kind=='detector':
-            d = LandmarkDetector(n_maps, n_in, arch, last='bnrelu')
-            self.body = nn.Sequential(d.body, d.last, nn.MaxPool2d(2), nn.Flatten())
-            nf = n_maps*(geometry.seen//d.stride//2)**2
-        else:
-            c = [n_in,20,48,64,80]
-            convs = [nn.Sequential(conv_layer(a, b, k), nn.MaxPool2d(2) if i<3 else nn.Identity()) for i,(a,b,k) in enumerate(zip(c, c[1:], (5,5,3,3)))]
-            self.body,nf = nn.Sequential(*convs, nn.Flatten(), nn.Linear(c[-1]*8*8, 256), nn.ReLU()),256
-        self.head = nn.Linear(nf, 2*n_points)
+        self.geometry,self.side = geometry,geometry.seen if kind=='detector' else 64
+        self.body = _detector_body(geometry, n_maps, arch) if kind=='detector' else _small_body(geometry)
+        with evaluating(self.body):
+            n_features = self.body(torch.zeros(1, geometry.channels, self.side, self.side)).shape[1]
+        self.head = nn.Linear(n_features, 2*n_points)
         nn.init.zeros_(self.head.weight)
 
-    def landmarks(self, x, extent=1.): # crops (B,C,h,w) → points (B,L,2)
-        if self.config['kind']=='small': x = F.interpolate(x, size=(64,64), mode='bilinear', antialias=True, align_corners=False)
-        return self.head(self.body(x)).unflatten(1, (-1,2))*extent
-    def forward(self, x): # images (B,C,H,W) → points (B,L,2) in [-1,1] of the image
-        return self.landmarks(self.geometry.see(x), self.geometry.extent)
+    def forward(self,
+        x:Tensor # squares (B,C,size,size), as of `Geometry.see`
+    )->Tensor: # (B,L,2) in [-1,1] of the square
+        seen = resize_to(self.geometry.see(x), self.side)
+        return self.head(self.body(seen)).unflatten(1, (-1,2))*self.geometry.extent
 
 # %% ../nbs/06c_supervised.ipynb #ab76c9c9
-def point_loss(pred, target):
-    "Mean squared distance over the points that are annotated (and that no fold of a warp has taken away)"
-    t = target.as_subclass(Tensor)
-    ok = torch.isfinite(t).all(-1)
-    t = torch.where(ok[...,None], t, pred.detach()) # before the difference: a NaN behind a mask still has a gradient
-    return (pred-t).square().sum()/ok.sum().clamp(min=1)
+def point_loss(
+    pred:Tensor, # (B,L,2)
+    target:Tensor # (B,L,2); NaN where a point is not annotated, or a fold of a warp has taken it away
+)->Tensor: # a number
+    "Mean squared distance over the points that are there"
+    target = target.as_subclass(Tensor)
+    there = target.isfinite().all(-1)
+    target = torch.where(there[...,None], target, pred.detach()) # a NaN behind a mask would still have a gradient
+    return (pred-target).square().sum()/there.sum().clamp(min=1)
 
 # %% ../nbs/06c_supervised.ipynb #0c5d9f38
-def _step_time(net, dls, n=3): # seconds of a training step; the network stays as it was
+def _rates(net, lr):
+    "A function that splits the weights into groups, as a Learner asks for, and the learning rate of each group"
+    layers = [layer.weight for layer in net.modules() if isinstance(layer, nn.Linear)]
+    others = [p for p in net.parameters() if all(p is not weight for weight in layers)]
+    groups = [others,*([weight] for weight in layers)]
+    return lambda _: groups,[lr,*(lr*64/weight.shape[1] for weight in layers)]
+
+def _seconds_a_step(net, dls, n=3):
+    "Of training, with a tenth in reserve; measured on a copy"
     net = deepcopy(net)
-    for i,(x,y) in enumerate(dls.train):
-        if i==1: t = time.perf_counter()
-        point_loss(net(x), y).backward()
-        if i==n: return (time.perf_counter()-t)/n*1.1
-    return 1.
+    for i,(x,y) in zip(range(n+1), dls.train):
+        if i==1: begin = time.perf_counter() # the first step is a slow one
+        loss = point_loss(net(x), y)
+        loss.backward()
+        loss.item() # waits until the device is done
+    return 1.1*(time.perf_counter()-begin)/i if i else 1.
+
+# %% ../nbs/06c_supervised.ipynb #7e5b0c10
+def _at_mean_shape(kind, cache, geometry, seed, **kwargs):
+    "A new network that says the mean shape of the labels"
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = SupervisedNet(kind, cache.points.shape[1], geometry, **kwargs)
+    mean = torch.from_numpy(np.nanmean(cache.points, 0)).flatten()
+    net.head.bias.data.copy_(mean/geometry.extent)
+    return net
 
 def train_supervised(
     train, # `ImageCache` or `LandmarkSet` with points: all the labels there are
-    kind:str='detector', # or 'small'
+    kind:str='detector', # or 'small', see `SupervisedNet`
     steps:int=2000, # batches
     minutes:float|None=None, # instead of `steps`: as many as fit
-    geometry:Geometry|None=None, # what the network sees; default: of the squares of `train`
-    bs:int=16, lr:float=2e-3, seed:int=0,
+    geometry:Geometry|None=None, # what the network sees; default: that of the squares of `train`
+    bs:int=16, # images in a batch
+    lr:float=2e-3, # highest learning rate
+    seed:int=0, # of the weights, the order and the warps
     warps:WarpSampler|None=FACES.g2, # augmentation of images and points
     checkpoint=None, # file for the state of the run; continues from it if it exists
     **kwargs # of `SupervisedNet`
-)->SupervisedNet:
-    "A network trained from scratch on labelled images, with the warps as augmentation"
+)->SupervisedNet: # in evaluation mode
+    "A network trained from scratch on labelled images, warps as augmentation; raises ValueError without points"
     if geometry is None: geometry = train.geometry if isinstance(train, ImageCache) else Geometry()
-    c = geometry.decode(train)
-    if c.points is None: raise ValueError('`train` has no points')
-    per = min(50, steps)
-    dls = landmark_dls(c, c[:1], bs=bs, seed=seed, augment=warps, epoch_size=per*bs)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = SupervisedNet(kind, c.points.shape[1], geometry, **kwargs)
-    m = torch.from_numpy(np.nanmean(c.points, 0)).flatten()/geometry.extent
-    net.head.bias.data.copy_(m)
+    cache = geometry.decode(train)
+    if cache.points is None: raise ValueError('`train` has no points')
+    epoch = min(50, steps) # batches
+    dls = landmark_dls(cache, cache[:1], bs=bs, seed=seed, augment=warps, epoch_size=epoch*bs)
+    net = _at_mean_shape(kind, cache, geometry, seed, **kwargs)
     net = net.to(device=dls.device, memory_format=torch.channels_last)
-    if minutes: steps = max(per, int(60*minutes/_step_time(net, dls)))
-    fc = [l.weight for l in net.modules() if isinstance(l, nn.Linear)]
-    split = lambda net: [[p for p in net.parameters() if all(p is not w for w in fc)], *([w] for w in fc)]
-    lrs = [lr, *(lr*64/w.shape[1] for w in fc)]
-    learn = LandmarkLearner(dls, net, point_loss, opt_func=partial(Adam, decouple_wd=True), lr=lrs, splitter=split, cbs=[StopOnNaN()])
-    learn.run_config = dict(net.config, bs=bs, lr=lr, seed=seed, n_images=len(c))
-    cbs = []
+    if minutes: steps = max(epoch, int(60*minutes/_seconds_a_step(net, dls)))
+    splitter,rates = _rates(net, lr)
+    learn = LandmarkLearner(dls, net, point_loss, opt_func=partial(Adam, decouple_wd=True), lr=rates,
+                            splitter=splitter, cbs=StopOnNaN())
+    learn.run_config = dict(net.config, bs=bs, lr=lr, seed=seed, n_images=len(cache))
+    n_epochs,cbs = max(1, round(steps/epoch)),[]
     if checkpoint:
-        if Path(checkpoint).exists():
-            steps = load_tensors(checkpoint)[1]['n_epoch']*per
-            cbs.append(Resume(checkpoint))
+        if Path(checkpoint).exists(): n_epochs,cbs = load_tensors(checkpoint)[1]['n_epoch'],[Resume(checkpoint)]
         cbs.append(Checkpoint(checkpoint))
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(max(1, round(steps/per)), lrs, cbs=cbs)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(n_epochs, rates, cbs=cbs)
     return net.eval()
 
 # %% ../nbs/06c_supervised.ipynb #7f3b61d0
-def predict_points(net:SupervisedNet, images, bs:int=64)->Tensor: # (N,L,2) in [-1,1] of the image
-    "Points of an `ImageCache` or `LandmarkSet` by a supervised network"
-    device = next(net.parameters()).device
-    with evaluating(net): return torch.cat([net(x.to(device)).cpu() for x in _batches(net.geometry.decode(images), bs)])
+def predict_points(
+    net:SupervisedNet, # on any device
+    images, # `ImageCache`, or anything that the network's geometry decodes
+    bs:int=64 # images in a batch
+)->Tensor: # (N,L,2) in [-1,1] of the square, on the CPU
+    "Points of images by a supervised network"
+    cache,device = declared(net).decode(images),next(net.parameters()).device
+    with evaluating(net): return torch.cat([net(x.to(device)).cpu() for x in _batches(cache, bs)])
 
 # %% ../nbs/06c_supervised.ipynb #e7015fd5
 def supervised_baseline(
-    model, # a detector
-    train, test, # each `ImageCache` or `LandmarkSet` with points
+    model:nn.Module, # a detector with `.geometry`
+    train, # `ImageCache` or `LandmarkSet` with points
+    test, # likewise
     n=('all',20,10,5,1), # labelled images
-    kind:str='detector', # of the network from scratch
-    draws:int=1, seed:int=0, fit=fit_few, left=0, right=1, names=None,
+    kind:str='detector', # of the network from scratch, see `SupervisedNet`
+    draws:int=1, # random choices of n images
+    seed:int=0, # of the choices, and of the networks
+    fitter=fit_few, # of the map, as of `few_shot`
+    left=0, # left eye, as of `interocular_error`
+    right=1, # right eye
+    names:list|None=None, # of the points, for eyes by name
     **kwargs # of `train_supervised`: steps or minutes
 )->pd.DataFrame: # errors as fractions: mean over test images and draws
-    "Regressor on unsupervised landmarks against a supervised network from scratch, on the same labels (supplement, Table 2)"
-    a,b = (declared(model).decode(s) for s in (train,test))
-    (x,y),(xs,ys) = (_landmarks_points(model, c) for c in (a,b))
-    kw,rows = dict(n=n, draws=draws, seed=seed, left=left, right=right, names=names),[]
-    reg = few_shot(None, (x,y), (xs,ys), fit=fit, **kw)['mean']
+    "A map on unsupervised landmarks against a network from scratch, on the same labels (supplement, Table 2)"
+    train,test = (declared(model).decode(images) for images in (train,test))
+    known,(x_test,y_test) = landmarks_and_points(model, train),landmarks_and_points(model, test)
+    eyes = dict(left=left, right=right, names=names)
+    mapped = few_shot(None, known, (x_test,y_test), n=n, draws=draws, seed=seed, fitter=fitter, **eyes)['mean']
+    rows = []
     for k in n:
-        e = [interocular_error(predict_points(train_supervised(a[i], kind, seed=seed+d, **kwargs), b), ys, left, right, names).nanmean().item() for d,i in enumerate(_draws(y, k, draws, seed))]
-        rows.append(dict(n=k, regressor=reg[k], supervised=np.mean(e)))
+        errors = []
+        for d,i in enumerate(draw_labelled(known[1], k, draws, seed)):
+            net = train_supervised(train[i], kind, seed=seed+d, **kwargs)
+            errors.append(interocular_error(predict_points(net, test), y_test, **eyes).nanmean().item())
+        rows.append(dict(n=k, regressor=mapped[k], supervised=np.mean(errors)))
     return pd.DataFrame(rows).set_index('n')
