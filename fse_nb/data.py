@@ -1,4 +1,4 @@
-"""From a folder of photographs, or the annotation of any tool, to batches for training: six short notebooks, and what they have in common
+"""From a folder of photographs, or the annotation of any tool, to batches for training: seven short notebooks, and what they have in common
 
 Docs: https://fse-nb.github.io/fse_nb/data.html.md"""
 
@@ -8,13 +8,14 @@ Docs: https://fse-nb.github.io/fse_nb/data.html.md"""
 __all__ = []
 
 # %% ../nbs/04_data.ipynb #515158fe
-from . import sets, toy, decode, formats, datasets, loader
+from . import sets, toy, decode, formats, tools, datasets, loader
 from .sets import *
 from .toy import *
 from .decode import *
 from .formats import *
+from .tools import *
 from .datasets import *
 from .loader import *
 
-_parts = sets,toy,decode,formats,datasets,loader
+_parts = sets,toy,decode,formats,tools,datasets,loader
 __all__ = [name for part in _parts for name in part.__all__]

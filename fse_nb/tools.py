@@ -10,7 +10,7 @@ __all__ = ['MPII_JOINTS', 'read_json', 'read_xml', 'merged_names', 'group_points
            'from_tps', 'from_imglab', 'from_list', 'numbered_frames', 'from_sleap', 'read_mat', 'from_mat',
            'from_imagej', 'Conversion', 'convert', 'fse_convert']
 
-# %% ../nbs/04g_tools.ipynb #fc3854f0
+# %% ../nbs/04g_tools.ipynb #d5bcabaa
 import json, math, os, pickletools, re, shutil, sys, warnings
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
@@ -24,18 +24,20 @@ from PIL import Image
 from fastcore.all import patch
 from fastcore.script import call_parse
 
-# %% ../nbs/04g_tools.ipynb #e734afa4
-from .sets import LandmarkSet, image_suffixes, no_problems
+# %% ../nbs/04g_tools.ipynb #c2729587
+from .sets import LandmarkSet, no_problems
 from .formats import FORMATS, BadData, DataNote, Format, Rows, Table, checked, first_line, first_lines, format_of
 from .formats import image_size, known_formats, locate, note, parse_rows, read_annotations, read_text
 from .formats import read_visibility, split_name, write_annotations
-from .formats import _BOX_COLUMNS, _KINDS, _OBJECT_COLUMNS, _POINT_COLUMNS, _beside, _coco_object, _dlc_notes
-from .formats import _dlc_objects, _dlc_points, _dlc_root, _images_by_stem, _is_image_name, _meaning
-from .formats import _needs_points, _not_carried, _number, _object_column, _objects_of, _own_or, _plain
-from .formats import _relative, _short, _size_of, _visibility
+from .formats import _BOX_COLUMNS, _IMAGE_COLUMNS, _OBJECT_COLUMNS, _POINT_COLUMNS, _beside, _coco_object
+from .formats import _dlc_notes, _dlc_objects, _dlc_points, _dlc_root, _images_by_stem, _is_image_name, _meaning
+from .formats import _needs_points, _not_carried, _number, _objects_of, _own_or, _plain, _relative, _short
+from .formats import _size_of, _visibility
 
-# %% ../nbs/04g_tools.ipynb #4259a584
-def read_json(file):
+# %% ../nbs/04g_tools.ipynb #6cbc7539
+def read_json(
+    file # .json
+):
     "What a JSON file holds; raises `BadData` for what is none"
     text = read_text(file)
     try: return json.loads(text)
@@ -58,7 +60,7 @@ def _xml_root(file):
     found = re.search(r'<([A-Za-z][\w.:-]*)', head)
     return found[1] if found else None
 
-# %% ../nbs/04g_tools.ipynb #1fabf3cf
+# %% ../nbs/04g_tools.ipynb #b4d0baea
 def _coordinate(o):
     "A finite number that JSON, XML or a table gives as number or text, or None"
     if isinstance(o, bool) or not isinstance(o, (int,float,str)): return None
@@ -76,7 +78,7 @@ def _image_size_said(width, height):
     size = _coordinates(width, height)
     return size if size is not None and min(size)>0 else None
 
-# %% ../nbs/04g_tools.ipynb #ed78efd4
+# %% ../nbs/04g_tools.ipynb #2ee0a8d4
 def merged_names(
     orders # lists of names
 )->list:
@@ -90,7 +92,7 @@ def merged_names(
             at += 1
     return names
 
-# %% ../nbs/04g_tools.ipynb #92ced491
+# %% ../nbs/04g_tools.ipynb #fe20b15d
 def _new_object(): return dict(points={}, bbox=None, category=None, group=None)
 
 def group_points(
@@ -122,7 +124,7 @@ def _in_box(xy, box):
     x,y,(left,upper,w,h) = *xy,box
     return left<=x<=left+w and upper<=y<=upper+h
 
-# %% ../nbs/04g_tools.ipynb #4edd9080
+# %% ../nbs/04g_tools.ipynb #70d3137d
 class NamedRows(Rows):
     "Rows of objects whose points come with their names"
     def put(self,
@@ -133,7 +135,14 @@ class NamedRows(Rows):
         **kwargs # of `Rows.add`
     ): self.add(image, dict(points), row, meta=meta or {}, **kwargs)
 
-    def put_objects(self, image, points, boxes, row, meta=None, **kwargs):
+    def put_objects(self,
+        image:str, # its name, as the annotation writes it
+        points:list, # for `group_points`
+        boxes:list, # for `group_points`
+        row=None, # number in the file
+        meta:dict=None, # what else is known of the image
+        **kwargs # of `Rows.add`
+    ):
         "All objects of an image, found by `group_points`"
         objects,wrong = group_points(points, boxes)
         for why in wrong: self.leave_out(row, f'{image}: {why}')
@@ -165,12 +174,13 @@ class NamedRows(Rows):
         known = [k for k in given if any(o['meta'].get(k) is not None for o in self.found)]
         return self.to_set(list(names), meta=known, **kwargs)
 
-# %% ../nbs/04g_tools.ipynb #c575b225
+# %% ../nbs/04g_tools.ipynb #bd93136a
 def _look_in(rows, *folders):
     "Set the folder of images, where the caller did not say it, to the first that holds one of them"
     if rows.anywhere: return
     home,names = Path(rows.file).parent,[_plain(str(o)) for o in rows.column('image')[:200]]
-    holds = lambda folder: any((folder/n).is_file() or (folder/Path(n).name).is_file() for n in names if '\0' not in n)
+    names += [re.sub('^[0-9a-f]{8}-', '', n.split('/')[-1]) for n in names] # without the prefix of an upload
+    holds = lambda folder: any((folder/n).is_file() for n in names if '\0' not in n)
     found = next((f for f in ('.',*folders) if holds(home/f)), None)
     if found not in (None,'.'): rows.root = home/found
 
@@ -183,7 +193,7 @@ def _annotation_files(path, suffix):
     if not found: raise FileNotFoundError(f'The folder {path} holds no {suffix} file.')
     return found
 
-# %% ../nbs/04g_tools.ipynb #fc32ef32
+# %% ../nbs/04g_tools.ipynb #08f421c4
 @lru_cache(maxsize=64)
 def _kind_of_json(file, stamp):
     try: d = read_json(file)
@@ -208,7 +218,7 @@ def _is_labelme(path):
     if path.is_file(): return json_kind(path)=='labelme'
     return any(json_kind(f)=='labelme' for f in sorted(path.rglob('*.json'))[:5] if f.is_file())
 
-# %% ../nbs/04g_tools.ipynb #6ce0e5cc
+# %% ../nbs/04g_tools.ipynb #4e4a7507
 def _is_hidden(shape):
     flags = shape.get('flags') if isinstance(shape.get('flags'), dict) else {}
     return shape.get('difficult') is True or any(flags.get(k) is True for k in ('hidden','occluded','invisible'))
@@ -229,7 +239,7 @@ def _labelme_shape(shape):
     low,high = np.min(pairs, 0),np.max(pairs, 0)
     return 'box',(label,(*low,*(high-low)),group)
 
-# %% ../nbs/04g_tools.ipynb #24aff5d8
+# %% ../nbs/04g_tools.ipynb #dd1e33bc
 def _labelme_image(rows, file, d, beside):
     "Name of a file's image, relative to the folder that is read; one that moved may lie beside the JSON"
     given,home = d.get('imagePath'),os.path.relpath(file.parent, rows.top)
@@ -260,7 +270,7 @@ def _add_labelme(rows, file, beside):
     else: rows.put_objects(image, points, boxes, file.name,
                            annotated=_image_size_said(d.get('imageWidth'), d.get('imageHeight')))
 
-# %% ../nbs/04g_tools.ipynb #4772fc38
+# %% ../nbs/04g_tools.ipynb #3aacdb6d
 def from_labelme(
     path, # a JSON, or a folder that is looked through for them
     root=None, # folder of the images; default: where each JSON says, or beside it
@@ -289,7 +299,7 @@ def _labels_beside(rows):
     names = [o for o in dict.fromkeys(lines) if o and not o.startswith('_') and o not in kinds]
     return names if {n for o in rows.found for n in o['points']}<=set(names) else None
 
-# %% ../nbs/04g_tools.ipynb #e54a2904
+# %% ../nbs/04g_tools.ipynb #2e0010aa
 def _rows_by_image(s, folder):
     "Numbers of the rows of each image by the stem of its name; raises `BadData` where two images share it"
     by,stems = defaultdict(list),{}
@@ -321,7 +331,7 @@ def _labelme_shapes(s, i, group):
     label = _own_or(s, 'category', ['object']*len(s))[i]
     yield {**extra, 'label':str(label), 'points':[[x,y],[x+w,y+h]], 'shape_type':'rectangle'}
 
-# %% ../nbs/04g_tools.ipynb #0cc9bb85
+# %% ../nbs/04g_tools.ipynb #906de37b
 @patch
 def to_labelme(self:LandmarkSet,
     folder # is made if need be
@@ -347,7 +357,7 @@ FORMATS['labelme'] = Format(
     ('.json',''), sniff=_is_labelme, read=from_labelme, write=LandmarkSet.to_labelme, objects=True,
     visibility='a flag `hidden` of a shape', about="LabelMe's JSON, a file per image")
 
-# %% ../nbs/04g_tools.ipynb #2f3abed2
+# %% ../nbs/04g_tools.ipynb #a1978027
 def _names_of(o):
     "Names that YAML gives as a list or as {0: name, …}"
     if isinstance(o, dict): o = [o[k] for k in sorted(o, key=lambda k: (isinstance(k, str),str(k).zfill(9)))]
@@ -375,19 +385,18 @@ def _is_label_line(line):
     if len(values)<7 or None in values: return False
     return values[0]>=0 and values[0]%1==0 and all(0<=v<=1.0001 for v in values[1:5])
 
-# %% ../nbs/04g_tools.ipynb #5c7411cb
+# %% ../nbs/04g_tools.ipynb #1abb116d
 def _yolo_files(path, config):
     "Folder of the data set at a path and its label files"
-    if path.suffix.lower()=='.txt':
-        labels = next((p for p in path.parents if p.name=='labels'), None)
-        return path.parent if labels is None else labels.parent,[path]
-    home = path if path.is_dir() else path.parent
-    where = config['path']
+    home,where = path if path.is_dir() else path.parent,config['path']
+    own = next((p for p in (home,*home.parents) if p.name=='labels'), None) # the path lies in a folder of labels
+    if path.suffix.lower()=='.txt': return home if own is None else own.parent,[path]
     tops = [home] if where=='.' or '\0' in where else [home,home/where,home.parent/where]
     for top in filter(Path.is_dir, tops):
         texts = [o for o in sorted(top.rglob('*')) if o.suffix.lower()=='.txt' and o.is_file()]
         labels = [o for o in texts if 'labels' in o.relative_to(top).parts[:-1]] or _beside_images(texts)
         if labels: return top,labels
+        if own is not None and texts: return own.parent,texts
     raise FileNotFoundError(f'{path}: there is no .txt in a folder labels, nor one beside an image of its name.')
 
 def _beside_images(texts):
@@ -411,7 +420,7 @@ def _split_of(names):
     "The first of some names that is that of a split, or None"
     return next((split for n in names if (split := split_name(n)) in ('train','valid','test')), None)
 
-# %% ../nbs/04g_tools.ipynb #05f22690
+# %% ../nbs/04g_tools.ipynb #14c1095e
 def _yolo_shape(lines, config, names=None):
     "(points, numbers a point) of the lines of all files; raises `BadData` where they have no points"
     if config['shape']: return config['shape']
@@ -434,7 +443,7 @@ def _yolo_lines(files):
             values = [_coordinate(o) for o in line.split()]
             if values: yield f,i,None if None in values else values
 
-# %% ../nbs/04g_tools.ipynb #8df71b85
+# %% ../nbs/04g_tools.ipynb #aff74767
 def from_yolo(
     path, # data.yaml, the folder of a data set, or one label file
     root=None, # folder of the images; default: `images` beside `labels`, or beside the label files
@@ -474,7 +483,7 @@ def _yolo_fault(values, row, n):
     if len(values)!=n: return f'{len(values)} numbers instead of {n}'
     if values[0]%1 or values[0]<0: return f'{values[0]:g} is no number of a class'
 
-# %% ../nbs/04g_tools.ipynb #5fd46110
+# %% ../nbs/04g_tools.ipynb #722e8051
 def _yolo_config(path):
     "What data.yaml says, which is the path itself or lies in its folder or one above"
     home = path if path.is_dir() else path.parent
@@ -511,7 +520,7 @@ def _add_yolo(rows, file, row, image, values, names, meaning, sizes, config, top
              bbox=[(x-w/2)*size[0],(y-h/2)*size[1],w*size[0],h*size[1]],
              meta=dict(annotation=str(row), category=classes[kind] if kind<len(classes) else str(kind)))
 
-# %% ../nbs/04g_tools.ipynb #f2ee091f
+# %% ../nbs/04g_tools.ipynb #bd022417
 def _is_yolo(path):
     if path.suffix.lower() in ('.yaml','.yml'): return _has_shape(path)
     if path.is_dir():
@@ -525,7 +534,7 @@ def _is_label_file(file):
     try: return file.is_file() and file.stat().st_size>0 and _is_label_line(first_line(file))
     except BadData: return False
 
-# %% ../nbs/04g_tools.ipynb #b38b764a
+# %% ../nbs/04g_tools.ipynb #5b57ba32
 def _put_image(s, i, to):
     "Link the i-th image of a set to a path; copy it where links are not possible, save it where it is in memory only"
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -548,7 +557,7 @@ def _yolo_line(s, i, size, classes):
     numbers = [f'{o:.12g}' for o in box]+[o for p,k in zip(points, v) for o in (f'{p[0]:.12g}',f'{p[1]:.12g}',str(k))]
     return ' '.join([str(kind),*numbers])+'\n'
 
-# %% ../nbs/04g_tools.ipynb #8c188a0f
+# %% ../nbs/04g_tools.ipynb #b43cac8c
 @patch
 def to_yolo(self:LandmarkSet,
     folder # is made if need be
@@ -556,7 +565,7 @@ def to_yolo(self:LandmarkSet,
     "Write a YOLO-pose data set: data.yaml, labels, and links to the images"
     _needs_points(self, folder)
     by,folder = _rows_by_image(self, folder),Path(folder)
-    _not_carried(self, folder, 'split', 'bbox', 'category', 'annotation')
+    _not_carried(self, folder, 'split', 'bbox', 'category')
     classes = list(dict.fromkeys(str(o) for o in _own_or(self, 'category', ['object']*len(self)))) or ['object']
     splits = [''] if self.split is None else list(dict.fromkeys(map(_yolo_split, self.split)))
     for stem,rows in by.items():
@@ -579,7 +588,7 @@ FORMATS['yolo'] = Format(
     ('.yaml','.yml','.txt',''), sniff=_is_yolo, read=from_yolo, write=LandmarkSet.to_yolo, origin=.5, objects=True,
     visibility='the third number of each point', about='YOLO-pose of Ultralytics, parts of width and height')
 
-# %% ../nbs/04g_tools.ipynb #d748c34f
+# %% ../nbs/04g_tools.ipynb #58f03ecc
 def open_hdf5(
     file # .h5, or a .mat of MATLAB 7.3
 ):
@@ -603,7 +612,7 @@ def _attribute(o, name, default=b''):
     if isinstance(value, str): return value.encode()
     return bytes(value) if isinstance(value, bytes) else default
 
-# %% ../nbs/04g_tools.ipynb #32d2f3d6
+# %% ../nbs/04g_tools.ipynb #82583918
 def tuples_in_pickle(
     data:bytes # a pickle of protocol 0
 )->list:
@@ -628,7 +637,7 @@ def tuples_in_pickle(
             else: raise ValueError(op.name)
     except Exception: raise BadData('its columns are named in a way that is not read') from None
 
-# %% ../nbs/04g_tools.ipynb #0e217159
+# %% ../nbs/04g_tools.ipynb #7997e047
 def _index(values): return [(o,) for o in (_hdf5_text(values) if values.dtype.kind in 'SO' else values.tolist())]
 
 def _fixed_axis(group, name):
@@ -659,7 +668,7 @@ def _table_frame(group):
         out[:,[at[tuple(map(str, c))] for c in own]] = records[field].reshape(len(t), -1)
     return _index(records['index']),columns,out
 
-# %% ../nbs/04g_tools.ipynb #c2d7a8fa
+# %% ../nbs/04g_tools.ipynb #f7e6440b
 def _dlc_group(f):
     "The group of an open HDF5 file that is a pandas table, or None"
     groups = [o for o in f.values() if _attribute(o, 'pandas_type') in (b'frame',b'frame_table')]
@@ -678,7 +687,7 @@ def _dlc_frame(file):
         raise BadData(f'{file} is not from DeepLabCut: its columns should have three or four levels.')
     return index,columns,values
 
-# %% ../nbs/04g_tools.ipynb #5fda47b9
+# %% ../nbs/04g_tools.ipynb #fffbf984
 def from_dlc_h5(
     file, # .h5, such as labeled-data/video/CollectedData_me.h5
     root=None, # the project's folder, that holds labeled-data; default: found from the file
@@ -709,7 +718,7 @@ def _is_dlc_h5(path):
 FORMATS['dlc_h5'] = Format(('.h5','.hdf5'), sniff=_is_dlc_h5, read=from_dlc_h5, objects=True,
                            about='DeepLabCut, one or several animals (needs h5py)')
 
-# %% ../nbs/04g_tools.ipynb #1e41cf61
+# %% ../nbs/04g_tools.ipynb #b1c0a330
 def _cvat_pairs(e):
     "Points of an element: [[x, y], …], or None"
     pairs = [_coordinates(*p.split(',')) if p.count(',')==1 else None for p in (e.get('points') or '').split(';')]
@@ -732,7 +741,7 @@ def _cvat_skeleton(e):
         points[name] = (*pairs[0],state)
     return points
 
-# %% ../nbs/04g_tools.ipynb #f2dfd4e1
+# %% ../nbs/04g_tools.ipynb #2b001389
 def _add_cvat(rows, image, row):
     "Adds the objects of an image"
     name,points,boxes = image.get('name') or '',[],[]
@@ -763,7 +772,7 @@ def _add_cvat(rows, image, row):
         elif e.tag not in ('tag','attribute'): rows.pass_over(row, f'{name}: a {e.tag}, not a point')
     if points or boxes or not whole: rows.put_objects(name, points, boxes, row, meta, **own)
 
-# %% ../nbs/04g_tools.ipynb #190aa3cc
+# %% ../nbs/04g_tools.ipynb #18552ca3
 def from_cvat(
     file, # .xml, "CVAT for images 1.1"
     root=None, # folder of the images; default: that of the file, or `images` beside it
@@ -782,7 +791,7 @@ def from_cvat(
 FORMATS['cvat'] = Format(('.xml',), sniff=lambda f: _xml_root(f)=='annotations', read=from_cvat, objects=True,
                          visibility='occluded="1" of each point', about='CVAT for images 1.1')
 
-# %% ../nbs/04g_tools.ipynb #6b52e316
+# %% ../nbs/04g_tools.ipynb #c9ba0421
 def _ls_image(data):
     "Name of the image of a task, without the address of the server"
     values = [v for v in data.values() if isinstance(v, str)] if isinstance(data, dict) else []
@@ -808,7 +817,7 @@ def _ls_regions(task):
         n = 1
     return regions,n
 
-# %% ../nbs/04g_tools.ipynb #7b7ba9f2
+# %% ../nbs/04g_tools.ipynb #faaad33a
 def _ls_region(kind, value, region):
     "('point' or 'box', its tuple for `group_points`, size of the image) of a region; raises ValueError"
     labels = value.get(kind) if isinstance(value, dict) and isinstance(kind, str) else None
@@ -846,7 +855,7 @@ def _add_task(rows, task, row):
     rows.put_objects(image, points, boxes, row, dict(image_id=number), annotated=size)
     return n
 
-# %% ../nbs/04g_tools.ipynb #622de98b
+# %% ../nbs/04g_tools.ipynb #7f9277fd
 def from_labelstudio(
     file, # .json, an export as JSON or JSON-MIN
     root=None, # folder of the images; default: that of the file, or `images` beside it
@@ -860,13 +869,13 @@ def from_labelstudio(
     counts = [_add_task(rows, task, row) for row,task in enumerate(tasks, 1)]
     several = sum((n or 0)>1 for n in counts)
     if several: note(file, f'{several} images were annotated several times: the first annotation of each is taken')
-    if root is None: _look_in(rows, 'images')
+    _look_in(rows, 'images')
     return rows.finish(visible=False, origin=origin, **kwargs)
 
 FORMATS['labelstudio'] = Format(('.json',), sniff=lambda f: json_kind(f)=='labelstudio', read=from_labelstudio,
                                 origin=.5, objects=True, about='Label Studio, JSON or JSON-MIN, per cent')
 
-# %% ../nbs/04g_tools.ipynb #ed8cdd87
+# %% ../nbs/04g_tools.ipynb #3c159534
 def _attribute_text(v):
     "The value of an attribute as text: a checkbox is a dict of what is ticked"
     if isinstance(v, dict): return ','.join(str(k) for k,on in v.items() if on)
@@ -900,7 +909,7 @@ def _via_json(file):
             r = r if isinstance(r, dict) else {}
             yield row,o['filename'],r.get('shape_attributes', 'none'),r.get('region_attributes')
 
-# %% ../nbs/04g_tools.ipynb #d8f5d9c0
+# %% ../nbs/04g_tools.ipynb #e8f756d1
 def _via_csv(file):
     "The same of a CSV"
     table = Table(file)
@@ -926,7 +935,7 @@ def _via_names(points, name, instance):
             if n!=o and all(k[2] for k in keys) and (_unique(keys) or name): return n,o
     return None,None
 
-# %% ../nbs/04g_tools.ipynb #4ea343dc
+# %% ../nbs/04g_tools.ipynb #0963d20f
 def from_via(
     file, # .csv or .json
     root=None, # folder of the images; default: that of the file, or `images` beside it
@@ -949,11 +958,10 @@ def from_via(
                 else: (points if kind=='point' else boxes).append((image,found,own))
     name,by = _via_names(points, attribute, instance)
     _via_note(file, points, name, attribute)
-    for image,row in images.items():
-        own = [(xy,a) for at,xy,a in points if at==image]
-        named = [(a[name] if name else f'p{i}',xy,2,a.get(by) or None) for i,(xy,a) in enumerate(own)]
-        around = [(_via_label(a, by),box,a.get(by) or None) for at,box,a in boxes if at==image]
-        rows.put_objects(image, named, around, row)
+    named,around = defaultdict(list),defaultdict(list)
+    for image,xy,a in points: named[image].append((a[name] if name else f'p{len(named[image])}',xy,2,a.get(by) or None))
+    for image,box,a in boxes: around[image].append((_via_label(a, by),box,a.get(by) or None))
+    for image,row in images.items(): rows.put_objects(image, named[image], around[image], row)
     _look_in(rows, 'images')
     return rows.finish(visible=False, **kwargs)
 
@@ -972,7 +980,7 @@ def _is_via(path):
 FORMATS['via'] = Format(('.csv','.json'), sniff=_is_via, read=from_via, objects=True,
                         about='VGG Image Annotator 1 and 2, CSV, JSON or project')
 
-# %% ../nbs/04g_tools.ipynb #58d4f610
+# %% ../nbs/04g_tools.ipynb #ff49080f
 def _specimens(file):
     "(line, n, points or None, fields, what is wrong or None) of each specimen of a .tps"
     found,now,left,bad = [],None,0,[] # `left`: lines of a curve that are still to come
@@ -1009,7 +1017,7 @@ def _tps_points(specimen):
     points[(points<0).any(1)|np.isnan(points).any(1)] = np.nan
     return points
 
-# %% ../nbs/04g_tools.ipynb #a9c60a04
+# %% ../nbs/04g_tools.ipynb #f15c5b71
 def _locate_rows(rows):
     "Find the images of all rows, so that their sizes can be used; rows whose image cannot be read are left out"
     files = locate(rows.column('image'), rows.root, rows.anywhere, rows.file)
@@ -1063,7 +1071,7 @@ def _write_states(s, file, images, objects):
     t.insert(1, 'individual', objects)
     t.to_csv(_beside(file), index=False)
 
-# %% ../nbs/04g_tools.ipynb #defddb5f
+# %% ../nbs/04g_tools.ipynb #12c13dca
 @patch
 def to_tps(self:LandmarkSet,
     file, # .tps
@@ -1095,7 +1103,7 @@ def _is_tps(path): return any(re.match(r'\s*LM3?\s*=', line, re.I) for line in f
 FORMATS['tps'] = Format(('.tps',), sniff=_is_tps, read=from_tps, write=LandmarkSet.to_tps, origin=.5, objects=True,
                         visibility='a table beside it', about='tpsDig, from the lower left corner, y upwards')
 
-# %% ../nbs/04g_tools.ipynb #376e3c3f
+# %% ../nbs/04g_tools.ipynb #83368f46
 def _add_imglab(rows, image, row):
     "Adds the boxes of an image"
     name = image.get('file') or ''
@@ -1137,14 +1145,14 @@ def from_imglab(
         if states is not None: o['points'] = {n:(x,y,states[names.index(n)]) for n,(x,y,_) in o['points'].items()}
     return rows.finish(names, visible=True if seen else False, **kwargs)
 
-# %% ../nbs/04g_tools.ipynb #2a8c0f98
+# %% ../nbs/04g_tools.ipynb #7bdaf86d
 @patch
 def to_imglab(self:LandmarkSet,
     file # .xml
 ):
     "Write the XML of dlib's imglab, in whole pixels, and names and visibility in files beside it"
     _needs_points(self, file)
-    _not_carried(self, file, 'bbox', 'category', 'annotation')
+    _not_carried(self, file, 'bbox', 'category')
     tree = ET.Element('dataset')
     images,names = ET.SubElement(tree, 'images'),_relative(self.files, Path(file).parent)
     kinds,elements,states,rounded = _own_or(self, 'category', [None]*len(self)),{},[],0
@@ -1175,7 +1183,7 @@ FORMATS['imglab'] = Format(('.xml',), sniff=lambda f: _xml_root(f)=='dataset', r
                            write=LandmarkSet.to_imglab, objects=True, visibility='a table beside it',
                            about="dlib's imglab, whole pixels")
 
-# %% ../nbs/04g_tools.ipynb #91f4ea98
+# %% ../nbs/04g_tools.ipynb #99b0d3b4
 _WFLW = 'pose expression illumination make_up occlusion blur'.split()
 
 def _list_shape(lines):
@@ -1209,7 +1217,7 @@ def _is_list(path):
     except BadData: return False
     return _list_shape(lines[1:2] if lines[0].strip().isdigit() else lines[:1]) is not None
 
-# %% ../nbs/04g_tools.ipynb #e4dfb1b2
+# %% ../nbs/04g_tools.ipynb #aafdb776
 def from_list(
     file, # .txt, .csv or .lst
     root=None, # folder that the names of images are relative to; default: that of the file, or WFLW_images near it
@@ -1237,10 +1245,11 @@ def from_list(
     return rows.to_set(names, marks=marks, **kwargs)
 
 def _add_wflw(rows, image, v, row):
-    "Adds a line of WFLW: points, corners of the box, flags"
+    "Adds a line of WFLW: points, corners of the box, flags; an image may have several faces"
     low,high,flags = v[196:198],v[198:200],np.nan_to_num(v[200:]).astype(int)
     split = _split_of(re.split(r'[_\W]+', Path(rows.file).stem))
-    rows.add(image, v[:196].reshape(-1, 2), row, split=split, bbox=(*low,*(high-low)), meta=dict(zip(_WFLW, flags)))
+    rows.add(image, v[:196].reshape(-1, 2), row, split=split, key=str(v[:200].tolist()),
+             bbox=(*low,*(high-low)), meta=dict(zip(_WFLW, flags)))
 
 def _wflw_root(file):
     "WFLW_images in a folder above a file, or the folder of the file"
@@ -1248,9 +1257,10 @@ def _wflw_root(file):
     return next((p/'WFLW_images' for p in Path(file).resolve().parents if (p/'WFLW_images').is_dir()), home)
 
 FORMATS['list'] = Format(('.txt','.csv','.tsv','.lst'), sniff=_is_list, read=from_list,
-                         about='a list without a header: a name and numbers in each line; WFLW', objects=False)
+                         objects=True,
+                         about='lists without a header: a name and numbers in each line; several objects in WFLW')
 
-# %% ../nbs/04g_tools.ipynb #ce4c99af
+# %% ../nbs/04g_tools.ipynb #ffdc78fe
 def numbered_frames(
     folder # of images
 )->dict: # number → file
@@ -1276,7 +1286,7 @@ def _sleap_frames(rows, file, root, video, used, first):
         if first: note(file, f'images are numbered from 1: frame 0 is taken to be {found[1].name} (say first=0 if not)')
     return {k-first:f for k,f in found.items()}
 
-# %% ../nbs/04g_tools.ipynb #8cbd2e92
+# %% ../nbs/04g_tools.ipynb #282c255d
 def _sleap_h5(file):
     "(row, frame, track, {node: (x, y)}) of each animal in a frame, and the name of the video"
     with open_hdf5(file) as f:
@@ -1310,7 +1320,7 @@ def _sleap_csv(file, rows):
         else: found.append((row,int(t),who,points))
     return found,[n for n,*_ in pairs],''
 
-# %% ../nbs/04g_tools.ipynb #dcc01606
+# %% ../nbs/04g_tools.ipynb #aeaca326
 def from_sleap(
     file, # .h5 or .csv of SLEAP's "export analysis"
     root=None, # folder of the frames as images; default: one of the video's name beside the file, or that of the file
@@ -1337,7 +1347,7 @@ def _is_sleap(path):
 FORMATS['sleap'] = Format(('.h5','.hdf5','.csv'), sniff=_is_sleap, read=from_sleap, objects=True,
                           about='analysis of SLEAP, with the frames as images (.h5 needs h5py)')
 
-# %% ../nbs/04g_tools.ipynb #0816549d
+# %% ../nbs/04g_tools.ipynb #11001694
 def _mat_73(f, o):
     "A value of a MATLAB 7.3 file in MATLAB's order of axes"
     import h5py
@@ -1371,7 +1381,7 @@ def _array(o, *shape):
         raise ValueError(f'an array of {a.shape} in place of {tuple(n or "n" for n in shape)}')
     return a.astype(np.float64)
 
-# %% ../nbs/04g_tools.ipynb #81823b70
+# %% ../nbs/04g_tools.ipynb #57c1f4f4
 def _face_points(variables):
     "Points (L,2) of a .mat of one face; raises ValueError"
     if 'pt3d_68' in variables: return _array(variables['pt3d_68'], 3, 68)[:2].T
@@ -1407,7 +1417,7 @@ def _from_faces(path, root, kwargs):
     rows.root = Path('.')
     return rows.to_set([f'p{i}' for i in range(n)], **{'marks':((-1,-1),), **kwargs})
 
-# %% ../nbs/04g_tools.ipynb #a0dc9aa7
+# %% ../nbs/04g_tools.ipynb #a373358b
 _COFW = {'IsTr':('phisTr','bboxesTr','train'), 'IsT':('phisT','bboxesT','test')}
 
 def _grey_or_colour(o):
@@ -1436,7 +1446,7 @@ def _from_cofw(path, variables, kwargs):
                    visible=np.where(phis[at,58:]>0, 1, 2), boxes=boxes[at]-(origin,origin,0,0), split=[split]*len(at),
                    **{'name':'cofw', 'origin':1., **kwargs})
 
-# %% ../nbs/04g_tools.ipynb #1ad26fc1
+# %% ../nbs/04g_tools.ipynb #f9411d5d
 MPII_JOINTS = '''right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax upper_neck head_top
     right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist'''.split()
 
@@ -1481,7 +1491,7 @@ def _from_mpii(path, variables, root, kwargs):
     _look_in(rows, 'images')
     return rows.finish(MPII_JOINTS, visible=True, **{'origin':1., **kwargs})
 
-# %% ../nbs/04g_tools.ipynb #7ba4a786
+# %% ../nbs/04g_tools.ipynb #ccc45228
 def from_mat(
     path, # .mat, or a folder that is looked through for those of single faces
     root=None, # folder of the images; default: beside the .mat, or `images` beside it
@@ -1509,7 +1519,7 @@ def _is_face_file(file):
 FORMATS['mat'] = Format(('.mat',''), sniff=_is_mat, read=from_mat, origin=1., objects=True,
                         visibility='of COFW and MPII', about='300W-LP, AFLW2000-3D, COFW (needs h5py), MPII')
 
-# %% ../nbs/04g_tools.ipynb #5a0f26e2
+# %% ../nbs/04g_tools.ipynb #6b81181d
 def _label_parts(label):
     "(image, name of the ROI or '') of ImageJ's label image:roi:slice"
     parts = [o.strip() for o in label.split(':')]
@@ -1546,13 +1556,14 @@ def from_imagej(
 
 def _is_imagej(path):
     cells = [c.strip() for c in re.split('[,\t]', first_line(path))]
-    if not {'X','Y'}<=set(cells) or {'image','point','file'}&{c.lower() for c in cells}: return False
+    others = {*_IMAGE_COLUMNS,*_POINT_COLUMNS}-{'label'} # of a table that says more than ImageJ's
+    if not {'X','Y'}<=set(cells) or others&{c.lower() for c in cells}: return False
     return cells[0] in ('','#','X') or 'Label' in cells
 
 FORMATS['imagej'] = Format(('.csv','.tsv','.txt'), sniff=_is_imagej, read=from_imagej,
                            about='results of ImageJ, with labels')
 
-# %% ../nbs/04g_tools.ipynb #d8cae9f2
+# %% ../nbs/04g_tools.ipynb #58a1cf48
 @dataclass
 class Conversion:
     "What `convert` did; printed, it is a report"
@@ -1583,7 +1594,7 @@ def _target(dst, to):
         raise ValueError(f'{dst} is a folder: give a file, such as {dst/("all"+suffixes[0])}.')
     return name
 
-# %% ../nbs/04g_tools.ipynb #bfed6e41
+# %% ../nbs/04g_tools.ipynb #b9f1cd47
 def _first_objects(s, name):
     "The first object of each image, and a problem for each other"
     files = np.array([str(f) for f in s.files], dtype=object)
@@ -1622,7 +1633,7 @@ def convert(
 
 def _first_problem(s): return f' {_short(str(s.problems.problem.iloc[0]))}' if len(s.problems) else ''
 
-# %% ../nbs/04g_tools.ipynb #eb468151
+# %% ../nbs/04g_tools.ipynb #e88f78b1
 @call_parse
 def fse_convert(
     source:str, # annotation to read: a file or folder of any known format
