@@ -8,13 +8,15 @@ Docs: https://fse-nb.github.io/fse_nb/confidence.html.md"""
 __all__ = ['warp_returns', 'Confidence', 'fit_confidence']
 
 # %% ../nbs/06b_confidence.ipynb #b0bfae35
-import numpy as np, torch
 from dataclasses import dataclass, asdict
+
+import numpy as np, torch
 from torch import Tensor
+
 from .warps import FACES, WarpSamplers
 from .model import evaluating, map_std
-from .decode import ImageCache, to_channels
-from .detect import declared
+from .decode import as_float
+from .detect import _batches, declared
 from .train import WarpPairs
 
 # %% ../nbs/06b_confidence.ipynb #e3b4556f
@@ -25,39 +27,38 @@ def warp_returns(
     n:int=1000, # images at most
     seed:int=0, # of the choice of images and of the warps
     bs:int=25 # images in a batch
-): # spread of the map and distance on return (M,K), two rows per image, in units of the crop's side
+): # spread of the map and distance on return (M,K), two rows per image, in units of the crop's side, on the CPU
     "Each image and its warp: how wide the maps are, and how far the landmarks miss on return"
     geometry,device = declared(model),next(model.parameters()).device
     cache = geometry.decode(images)
     wp = WarpPairs(warps, geometry, seed=10_007+seed) # other warps than those of training
     pick = np.sort(np.random.default_rng(seed).permutation(len(cache))[:n])
-    spread,dist = [],[]
+    spread,distance = [],[]
     with evaluating(model):
-        for step,i in enumerate(np.array_split(pick, -(-len(pick)//bs))):
-            x = torch.from_numpy(cache.batch(i)).permute(0,3,1,2).to(device)/127.5-1
-            pairs = wp.make(x, wp.generator(step))
+        for step,x in enumerate(_batches(cache[pick], bs)):
+            pairs = wp.make(as_float(x.to(device)), wp.generator(step))
             p = model.probs(pairs)
             pts1,pts2 = model.points(p, pairs.shape[-2:]).chunk(2)
             miss = (wp.inverse_target(pts2)-pts1).norm(dim=-1)/2
             spread.append(map_std(p)/2)
-            dist.append(torch.cat([miss,miss]))
-    return torch.cat(spread).cpu(),torch.cat(dist).cpu()
+            distance.append(torch.cat([miss,miss]))
+    return torch.cat(spread).cpu(),torch.cat(distance).cpu()
 
 # %% ../nbs/06b_confidence.ipynb #dea1524f
-def _logistic(z, y, prior, weight):
-    "Newton for y ~ sigmoid(a + b z), one fit per row of z (K,N); `weight` pulls (a,b) to `prior`"
+def _logistic(z, right, prior, weight):
+    "θ = (a,b) of right ~ sigmoid(a + b z) by Newton, one fit per row of z (K,N); `weight` pulls θ to `prior`"
     X = torch.stack([torch.ones_like(z), z], -1) # (K,N,2)
-    th = prior.expand(len(z), 2).clone()
+    theta = prior.expand(len(z), 2).clone()
     for _ in range(30):
-        q = (X@th[:,:,None])[...,0].clamp(-30,30).sigmoid()
-        g = (X*(q-y)[...,None]).sum(1)+weight*(th-prior)
+        q = (X@theta[:,:,None])[...,0].clamp(-30, 30).sigmoid()
+        gradient = (X*(q-right)[...,None]).sum(1)+weight*(theta-prior)
         H = (X*(q*(1-q))[...,None]).mT@X+weight*torch.eye(2).to(z)
-        step = torch.linalg.solve(H, g)
-        th = th-step*(1/step.norm(dim=-1, keepdim=True).clamp(min=1)) # at most one unit at a time
-    flat = th[:,1]>0 # no relation: the share of right ones, whatever the spread
-    share = (y.sum(1)+.5)/(y.shape[1]+1)
-    th[flat] = torch.stack([share.logit(), torch.zeros_like(share)], -1)[flat]
-    return th
+        step = torch.linalg.solve(H, gradient)
+        theta = theta-step*(1/step.norm(dim=-1, keepdim=True).clamp(min=1)) # at most one unit at a time
+    no_relation = theta[:,1]>0 # the share of right ones, whatever the spread
+    share = (right.sum(1)+.5)/(right.shape[1]+1)
+    theta[no_relation] = torch.stack([share.logit(), torch.zeros_like(share)], -1)[no_relation]
+    return theta
 
 @dataclass
 class Confidence:
@@ -66,23 +67,34 @@ class Confidence:
     slope:list # (K,) b_r ≤ 0
     within:float=.04 # what counts as right, as a share of the crop's side
     about:dict|None=None # what it was fitted on
+
     def __post_init__(self):
-        if not len(self.bias)==len(self.slope): raise ValueError(f'a confidence has {len(self.bias)} biases, but {len(self.slope)} slopes')
-    def __call__(self, probs:Tensor)->Tensor: # (B,K,h,w) → (B,K) in [0,1]
+        if len(self.bias)!=len(self.slope):
+            raise ValueError(f'a confidence has {len(self.bias)} biases, but {len(self.slope)} slopes')
+
+    def __call__(self,
+        probs:Tensor # maps (B,K,h,w), each adds up to 1
+    )->Tensor: # (B,K) in [0,1]
+        "How probable it is that each landmark is right"
         z = (map_std(probs)/2).clamp(min=1e-4).log()
         a,b = (torch.tensor(o, dtype=z.dtype, device=z.device) for o in (self.bias,self.slope))
         return (a+b*z).sigmoid()
-    def state(self): return asdict(self)
+
+    def state(self)->dict: return asdict(self)
 
 # %% ../nbs/06b_confidence.ipynb #e59455b4
 def fit_confidence(
     model, # detector with a `.geometry`
-    images, # of the category, without labels; a few hundred
-    warps:WarpSamplers=FACES, n:int=1000, within:float=.04, seed:int=0
+    images, # of the category, without labels; a few hundred, as of `warp_returns`
+    warps:WarpSamplers=FACES, # samplers of g1 and g2
+    n:int=1000, # images at most
+    within:float=.04, # what counts as right, as a share of the crop's side
+    seed:int=0 # of the choice of images and of the warps
 )->Confidence: # to be kept as `model.confidence`, which `save_detector` stores
     "Calibrate the confidence of a detector on images without labels"
-    s,d = warp_returns(model, images, warps, n, seed)
-    z,y = s.clamp(min=1e-4).log().double().T,(d<=within).double().T
-    every = _logistic(z.reshape(1,-1), y.reshape(1,-1), z.new_zeros(2), 1e-2)
-    a,b = _logistic(z, y, every, 10.).T
-    return Confidence([round(o, 4) for o in a.tolist()], [round(o, 4) for o in b.tolist()], within, dict(images=len(s)//2, seed=seed, right=round(y.mean().item(), 4)))
+    spread,distance = warp_returns(model, images, warps, n, seed)
+    z,right = spread.clamp(min=1e-4).log().double().T,(distance<=within).double().T
+    of_all = _logistic(z.reshape(1,-1), right.reshape(1,-1), z.new_zeros(2), 1e-2)
+    bias,slope = ([round(o, 4) for o in row.tolist()] for row in _logistic(z, right, of_all, 10.).T)
+    about = dict(images=len(spread)//2, seed=seed, right=round(right.mean().item(), 4))
+    return Confidence(bias, slope, within, about)
