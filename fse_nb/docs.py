@@ -6,7 +6,7 @@ Docs: https://fse-nb.github.io/fse_nb/site.html.md"""
 
 # %% auto #0
 __all__ = ['notebook_links', 'number_equations', 'link_equations', 'equation_homes', 'folded', 'SitePage', 'exported_behind',
-           'defined', 'methods']
+           'defined', 'methods', 'small_figures']
 
 # %% ../nbs/40_site.ipynb #8df37c07
 import ast, json, re
@@ -177,3 +177,21 @@ def methods(
     "Names of the public methods and properties of the classes in the source of a cell"
     classes = [o for o in _parsed(source) if isinstance(o, ast.ClassDef)]
     return [f'{c.name}.{o.name}' for c in classes for o in c.body if isinstance(o, ast.FunctionDef) and o.name[0]!='_']
+
+# %% ../nbs/40_site.ipynb #37695676
+def small_figures(
+    shell, # `get_ipython()` of the notebook
+    colors:int=256, # of the palette, at most
+    dither:bool=True # mix colours that the palette lacks
+):
+    "Show and store the figures of a notebook as PNG files with a palette"
+    import io, matplotlib.pyplot as plt
+    from IPython.core.pylabtools import print_figure
+    from PIL import Image
+    how = Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE
+    def png(fig):
+        buffer = io.BytesIO()
+        full = Image.open(io.BytesIO(print_figure(fig, dpi=fig.dpi))).convert('RGB')
+        full.quantize(colors, dither=how).save(buffer, 'png', optimize=True)
+        return buffer.getvalue()
+    shell.display_formatter.formatters['image/png'].for_type(plt.Figure, png)
