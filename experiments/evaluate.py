@@ -20,18 +20,13 @@ from fse_nb.data import FLIP, Geometry, cfp
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error, point_errors
 from fse_nb.export import load_detector
-from fse_nb.regress import (LinearRegressor, few_shot, fit_few, fit_regressor, landmarks_under_warps, mirrored,
-                            warped_copies)
+from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_few, fit_regressor, landmarks_under_warps,
+                            mirrored, warped_copies)
 from fse_nb.results import origin
 from fse_nb.supervised import predict_points, train_supervised
 from fse_nb.warps import FACES, ThinPlateWarp
 
 FEW = 1,5,10,20
-
-def rows_of(points, n, draw=0, seed=0):
-    "Numbers of `n` random images that have all their points, or of 'all' of them: the draws of `few_shot`"
-    whole = torch.isfinite(points).flatten(1).all(1).nonzero().flatten().numpy()
-    return whole if n=='all' else np.random.default_rng([seed,n,draw]).choice(whole, n, replace=False)
 
 # ---- detectors
 
@@ -109,7 +104,7 @@ def halves(names, folders, start, which='mtfl'):
 def supervised(which, n, args, folders, start):
     "One network on the first draw of `n` labels, added to the record of its set"
     s = labelled(which, None, folders, Geometry.of_size(args.size))
-    train,remark = s.train[rows_of(points_of(s.train), n)],'' if args.warps else ' without warps'
+    train,remark = s.train[draw_labelled(points_of(s.train), n)[0]],'' if args.warps else ' without warps'
     run = f'{n}{remark}'
     file = folders.runs/f"supervised_{args.kind}_{which}_{run.replace(' ', '_')}_{args.size}_{args.steps}.safetensors"
     clock,core = time.time(),time.process_time()
@@ -245,7 +240,7 @@ def methods(name, args, folders, start):
     error = lambda reg: 100*interocular_error(reg(xs), ys).mean().item()
     out = {}
     for k,fit in fits.items():
-        out[k] = {str(n):float(np.mean([error(fit(rows_of(y, n, d))) for d in range(args.draws)])) for n in args.few}
+        out[k] = {str(n):float(np.mean([error(fit(j)) for j in draw_labelled(y, n, args.draws)])) for n in args.few}
         print(f'{k:55s}', ' '.join(f'{v:7.2f}' for v in out[k].values()), flush=True)
     print('all labels', round(every, 2))
     folders.record('eval_fewshot_methods', start, kind='methods', model=Path(name).stem, draws=args.draws,
