@@ -302,6 +302,8 @@ def _labels_beside(rows):
 # %% ../nbs/04g_tools.ipynb #2e0010aa
 def _rows_by_image(s, folder):
     "Numbers of the rows of each image by the stem of its name; raises `BadData` where two images share it"
+    if Path(folder).suffix.lower() in ('.json','.yaml','.yml','.txt'):
+        raise BadData(f'{folder}: there will be a file for each image, so give a folder.')
     by,stems = defaultdict(list),{}
     for i,f in enumerate(map(str, s.files)):
         if stems.setdefault(Path(f).stem, f)!=f:
@@ -311,13 +313,13 @@ def _rows_by_image(s, folder):
 
 def _exact(v): return float(str(np.float32(v))) # the shortest decimal number that is this float
 
-def _box_of(s, i):
-    "Left, upper, width, height of the i-th object: its box, or that around its points; None if it has neither"
-    box = _own_or(s, 'bbox', [None]*len(s))[i]
-    if box is None and np.isnan(s.points[i]).all(): return None
-    return _coco_object(s.points[i], None, box)['bbox']
+def _boxes_of(s):
+    "Left, upper, width, height of each object: its box, or that around its points; None if it has neither"
+    empty = np.isnan(s.points).all((1,2))
+    boxes = _own_or(s, 'bbox', [None]*len(s))
+    return [None if b is None and no else _coco_object(p, None, b)['bbox'] for b,p,no in zip(boxes, s.points, empty)]
 
-def _labelme_shapes(s, i, group):
+def _labelme_shapes(s, i, group, box, kind):
     "Shapes of the i-th object of a set"
     extra = dict(group_id=group, description='', flags={})
     for j,((x,y),name) in enumerate(zip(s.points[i], s.names)):
@@ -325,11 +327,9 @@ def _labelme_shapes(s, i, group):
         hidden = s.visible is not None and s.visible[i,j]==1
         flags = dict(hidden=True) if hidden else {}
         yield {**extra, 'label':name, 'points':[[_exact(x),_exact(y)]], 'shape_type':'point', 'flags':flags}
-    box = _own_or(s, 'bbox', [None]*len(s))[i]
     if box is None: return
     x,y,w,h = map(float, box)
-    label = _own_or(s, 'category', ['object']*len(s))[i]
-    yield {**extra, 'label':str(label), 'points':[[x,y],[x+w,y+h]], 'shape_type':'rectangle'}
+    yield {**extra, 'label':str(kind), 'points':[[x,y],[x+w,y+h]], 'shape_type':'rectangle'}
 
 # %% ../nbs/04g_tools.ipynb #906de37b
 @patch
@@ -343,11 +343,12 @@ def to_labelme(self:LandmarkSet,
     _not_carried(self, folder, 'annotation', 'bbox', *(['category'] if boxed else []))
     folder.mkdir(parents=True, exist_ok=True)
     names,groups = _relative(self.files, folder),_objects_of(self)
+    boxes,kinds = _own_or(self, 'bbox', [None]*len(self)),_own_or(self, 'category', ['object']*len(self))
     for stem,rows in by.items():
         w,h = _size_of(self, rows[0])
         own = [int(g) if g.isdigit() else g or None for g in (groups[i] for i in rows)]
         if any(isinstance(g, str) for g in own): own = list(range(1, len(rows)+1))
-        shapes = [o for i,g in zip(rows, own) for o in _labelme_shapes(self, i, g)]
+        shapes = [o for i,g in zip(rows, own) for o in _labelme_shapes(self, i, g, boxes[i], kinds[i])]
         d = dict(version='5.4.1', flags={}, shapes=shapes, imagePath=names[rows[0]], imageData=None,
                  imageHeight=h, imageWidth=w)
         (folder/f'{stem}.json').write_text(json.dumps(d, indent=2), encoding='utf-8')
@@ -546,10 +547,9 @@ def _put_image(s, i, to):
     try: to.symlink_to(own)
     except OSError: shutil.copy2(own, to)
 
-def _yolo_line(s, i, size, classes):
-    "Line of the i-th object of a set"
-    kind = classes.index(str(_own_or(s, 'category', ['object']*len(s))[i]))
-    x,y,w,h = _box_of(s, i)
+def _yolo_line(s, i, size, kind, box):
+    "Line of the i-th object of a set, of a class and with a box"
+    x,y,w,h = box
     there = ~np.isnan(s.points[i,:,0])
     v = np.where(there, 2 if s.visible is None else np.maximum(s.visible[i], 1), 0)
     points = np.where(there[:,None], (s.points[i].astype(np.float64)+.5)/size, 0)
@@ -566,15 +566,17 @@ def to_yolo(self:LandmarkSet,
     _needs_points(self, folder)
     by,folder = _rows_by_image(self, folder),Path(folder)
     _not_carried(self, folder, 'split', 'bbox', 'category')
-    classes = list(dict.fromkeys(str(o) for o in _own_or(self, 'category', ['object']*len(self)))) or ['object']
+    kinds,boxes = list(map(str, _own_or(self, 'category', ['object']*len(self)))),_boxes_of(self)
+    classes = list(dict.fromkeys(kinds)) or ['object']
     splits = [''] if self.split is None else list(dict.fromkeys(map(_yolo_split, self.split)))
     for stem,rows in by.items():
         split,size = '' if self.split is None else _yolo_split(self.split[rows[0]]),_size_of(self, rows[0])
-        empty = [i for i in rows if _box_of(self, i) is None]
+        empty = [i for i in rows if boxes[i] is None]
         if empty: note(folder, f'{self.files[empty[0]].name}: an object without points and box is not written')
         file = folder/'labels'/split/f'{stem}.txt'
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(''.join(_yolo_line(self, i, size, classes) for i in rows if i not in empty))
+        lines = [_yolo_line(self, i, size, classes.index(kinds[i]), boxes[i]) for i in rows if i not in empty]
+        file.write_text(''.join(lines))
         suffix = '.png' if self.images is not None else Path(self.files[rows[0]]).suffix
         _put_image(self, rows[0], folder/'images'/split/f'{stem}{suffix}')
     where = {split or 'train':f'images/{split}'.rstrip('/') for split in splits}
@@ -1045,19 +1047,27 @@ def from_tps(
     n = Counter(len(p) for _,p in found).most_common(1)[0][0] if found else 0
     names = list(names) if names is not None else _point_lines(*_names_file(file))
     names = names if len(names)==n else [f'p{i}' for i in range(n)]
-    for o,points in found:
-        image,curves = o['fields'].get('IMAGE', ''),{'CURVES','OUTLINES'}&set(o['fields'])
-        if curves: rows.pass_over(o['row'], f'{_short(image)}: {curves.pop().lower()}, which are no landmarks')
-        if len(points)!=n: rows.leave_out(o['row'], f'{_short(image)}: {len(points)} landmarks instead of {n}')
-        else: rows.put(image, dict(zip(names, points)), o['row'], key=o['row'],
-                       meta=dict(annotation=o['fields'].get('ID'), scale=_coordinate(o['fields'].get('SCALE'))))
+    for o,points in found: _add_specimen(rows, o, points, names)
     _look_in(rows, 'images')
-    for o in _locate_rows(rows).found:
-        h = math.nan if o['size'] is None else o['size'][1]
-        seen = read_visibility(_beside(file), names).get((o['meta']['annotation'] or '',''))
-        o['points'] = {k:(x-origin,h-1-(y-origin),2 if seen is None else seen[i])
-                       for i,(k,(x,y)) in enumerate(o['points'].items()) if x==x}
+    _turn_up(_locate_rows(rows), origin, read_visibility(_beside(file), names))
     return rows.finish(names, **kwargs)
+
+def _add_specimen(rows, o, points, names):
+    image,curves = o['fields'].get('IMAGE', ''),{'CURVES','OUTLINES'}&set(o['fields'])
+    if curves: rows.pass_over(o['row'], f'{_short(image)}: {curves.pop().lower()}, which are no landmarks')
+    if len(points)!=len(names):
+        rows.leave_out(o['row'], f'{_short(image)}: {len(points)} landmarks instead of {len(names)}')
+    else:
+        meta = dict(annotation=o['fields'].get('ID'), scale=_coordinate(o['fields'].get('SCALE')))
+        rows.put(image, dict(zip(names, points)), o['row'], key=o['row'], meta=meta)
+
+def _turn_up(rows, origin, seen):
+    "Points of all rows, counted from the centre of the first pixel at the upper left; missing ones are taken out"
+    for o in rows.found:
+        h = np.nan if o['size'] is None else o['size'][1]
+        states = seen.get((o['meta']['annotation'] or '',''), np.full(len(o['points']), 2))
+        o['points'] = {name:(x-origin,h-1-(y-origin),state)
+                       for (name,(x,y)),state in zip(o['points'].items(), states) if x==x}
 
 def _names_file(file): return Path(file).parent,f'names_{Path(file).stem}.txt'
 
@@ -1156,11 +1166,10 @@ def to_imglab(self:LandmarkSet,
     tree = ET.Element('dataset')
     images,names = ET.SubElement(tree, 'images'),_relative(self.files, Path(file).parent)
     kinds,elements,states,rounded = _own_or(self, 'category', [None]*len(self)),{},[],0
-    for i,name in enumerate(names):
+    for i,(name,box) in enumerate(zip(names, _boxes_of(self))):
         if name not in elements:
             w,h = _size_of(self, i)
             elements[name] = ET.SubElement(images, 'image', file=name, width=str(w), height=str(h))
-        box = _box_of(self, i)
         if box is None:
             note(file, f'{name}: an object without points and box is not written')
             continue
@@ -1171,8 +1180,8 @@ def to_imglab(self:LandmarkSet,
         for n,(x,y) in zip(self.names, self.points[i]):
             if not np.isnan(x): ET.SubElement(own, 'part', name=n, x=str(round(float(x))), y=str(round(float(y))))
         states.append((name,str(len(elements[name])),i))
-        rounded += (np.nan_to_num(self.points[i])%1!=0).any(1).sum()
-    if rounded: note(file, f'{rounded} points are rounded to whole pixels, as dlib needs')
+        rounded += (np.nan_to_num(self.points[i])%1!=0).any(1).sum()+(np.array(box)%1!=0).any()
+    if rounded: note(file, f'{rounded} points and boxes are rounded to whole pixels, as dlib needs')
     ET.indent(tree)
     ET.ElementTree(tree).write(file, encoding='utf-8', xml_declaration=True)
     _write_names(self, file)
