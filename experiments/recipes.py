@@ -153,7 +153,7 @@ def planned(learn, args, file, resume, origin):
     else:
         if args.pairs: plan = dict(n_epoch=args.n_epoch, epoch_size=args.pairs//args.n_epoch//args.bs*args.bs)
         else:
-            from fse_nb.cli import plan_run
+            from fse_nb.runs import plan_run
             plan = plan_run(learn, args.minutes, args.n_epoch)
         plan |= dict(origin=origin, calls=[])
     plan['calls'].append({k:origin[k] for k in ('started','commit')})
