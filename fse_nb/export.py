@@ -42,16 +42,22 @@ def _can_be_rebuilt(model)->str:
 def save_detector(
     model:LandmarkDetector, # with a `.geometry`
     path, # file to write
-    run:dict|None=None, # where it comes from: data, recipe, seed, machine, numbers; default: what the model says, `model.run`
+    run:dict|None=None, # where it comes from: data, recipe, seed, machine, numbers; default: `model.run`
     half:bool=False, # weights in float16
 )->Path:
-    "Write weights, architecture, geometry, confidence and provenance to one safetensors file; raises ValueError for what could not be loaded"
+    "Write weights, architecture, geometry, confidence and provenance; raises ValueError for what could not be loaded"
     if why := _can_be_rebuilt(model):
-        raise ValueError(f'this detector could not be loaded again, so it is not saved: {why}. Put its body into ARCHS, and make it with LandmarkDetector')
-    conf = getattr(model, 'confidence', None)
-    colors = landmark_colors(model.config['n_landmarks']).round(4).tolist()
-    meta = dict(kind='detector', config=model.config, geometry=declared(model).as_dict(), confidence=conf and conf.state(),
-                run=getattr(model, 'run', {}) if run is None else run, colors=colors, version=fse_nb.__version__)
+        raise ValueError(f'this detector could not be loaded again, so it is not saved: {why}. '
+                         'Put its body into ARCHS, and make it with LandmarkDetector')
+    confidence = getattr(model, 'confidence', None)
+    meta = dict(
+        kind='detector',
+        config=model.config,
+        geometry=declared(model).as_dict(),
+        confidence=confidence and confidence.state(),
+        run=getattr(model, 'run', {}) if run is None else run,
+        colors=landmark_colors(model.config['n_landmarks']).round(4).tolist(),
+        version=fse_nb.__version__)
     small = lambda v: v.half() if half and v.is_floating_point() and v.half().isfinite().all() else v
     return save_tensors(path, {k:small(v) for k,v in model.state_dict().items()}, meta)
 
@@ -65,17 +71,19 @@ def _file_of(name_or_path)->Path:
     raise ValueError(f"no detector '{name_or_path}': known names are {known}; or give a .safetensors file")
 
 def load_detector(
-    name_or_path, # a name of `pretrained()`, a file that `save_detector` wrote, or a folder with a detector.safetensors
-    device='cpu'
+    name_or_path, # a name of `pretrained()`, a file of `save_detector`, or a folder with a detector.safetensors
+    device='cpu' # on which the detector is to run
 )->LandmarkDetector: # in evaluation mode, with `.geometry`, `.run` and `.confidence` (None if not calibrated)
-    "A trained detector by name or file; works without a network and unpickles nothing"
+    "A trained detector by name or file, without a network; raises ValueError or OSError for what is no detector"
     f = _file_of(name_or_path)
     tensors,meta = load_tensors(f)
     if meta.get('kind')!='detector':
-        raise ValueError(f"{f} holds a {meta.get('kind')}, not a detector; the detector of a run is its detector.safetensors")
+        raise ValueError(f"{f} holds a {meta.get('kind')}, not a detector; "
+                         'the detector of a run is its detector.safetensors')
     arch = meta.get('config', {}).get('arch')
     if arch and arch not in ARCHS:
-        raise ValueError(f"{f} has the body '{arch}', which is not here: put it into ARCHS before loading; known: {', '.join(ARCHS)}")
+        raise ValueError(f"{f} has the body '{arch}', which is not here: put it into ARCHS before loading; "
+                         f"known: {', '.join(ARCHS)}")
     try:
         config = meta['config']
         geometry = Geometry.from_dict({'channels':config.get('n_in', 3), **meta['geometry']})
@@ -88,43 +96,64 @@ def load_detector(
     return model.to(device, memory_format=torch.channels_last).eval()
 
 # %% ../nbs/08_export.ipynb #88fb0f79
-def pretrained_table()->pd.DataFrame:
+def pretrained_table()->pd.DataFrame: # a row a detector
     "What ships: name, K, category, errors and size, read from the files' metadata"
     rows = []
     for n in pretrained():
         f = WEIGHTS/f'{n}.safetensors'
         meta = load_tensors(f)[1]
         run = meta['run']
-        rows.append(dict(name=n, K=meta['config']['n_landmarks'], category=run.get('category'), equivariance_px=run.get('equivariance_px'),
-                         cfp_test_percent=run.get('cfp_test_percent'), calibrated=bool(meta.get('confidence')), MB=f.stat().st_size/1e6))
+        rows.append(dict(
+            name=n,
+            K=meta['config']['n_landmarks'],
+            category=run.get('category'),
+            equivariance_px=run.get('equivariance_px'),
+            cfp_test_percent=run.get('cfp_test_percent'),
+            calibrated=bool(meta.get('confidence')),
+            MB=f.stat().st_size/1e6))
     return pd.DataFrame(rows)
 
 # %% ../nbs/08_export.ipynb #2bc37f18
-def _errors(run, geo):
+def _errors(run, geometry):
     "(what, value) of the measures that a run recorded"
-    known = dict(equivariance_px=(f"equivariance error, held-out images and warps, pixels of the {geo.crop}×{geo.crop} crop", '.2f'),
-                 cfp_test_percent=('five annotated points by a linear map, `cfp` test split, % of the inter-ocular distance', '.2f'),
-                 mean_shape_percent=('the same for the mean shape, for comparison', '.2f'),
-                 half_px=('largest change of a landmark by float16 weights, pixels of the image', '.3f'))
-    return [(what, format(run[k], f)) for k,(what,f) in known.items() if run.get(k) is not None]
+    crop = f'{geometry.crop}×{geometry.crop}'
+    known = dict(
+        equivariance_px=(f'equivariance error, held-out images and warps, pixels of the {crop} crop', '.2f'),
+        cfp_test_percent=(
+            'five annotated points by a linear map, `cfp` test split, % of the inter-ocular distance', '.2f'),
+        mean_shape_percent=('the same for the mean shape, for comparison', '.2f'),
+        half_px=('largest change of a landmark by float16 weights, pixels of the image', '.3f'))
+    return [(what, format(run[k], digits)) for k,(what,digits) in known.items() if run.get(k) is not None]
+
+def _sees(geometry):
+    "What a detector sees, in words"
+    g = geometry
+    border = f', a border of {g.border} pixels of grey level {g.fill} around them' if g.border else ''
+    return f'squares of {g.square}×{g.square} pixels{border}, of which the central {g.crop}×{g.crop} are seen'
+
+def _certainty(confidence):
+    "What a confidence means, in words"
+    if not confidence: return 'Not calibrated: landmarks come without a confidence.'
+    return ('Each landmark comes with the probability that, found again under a random warp of the image, it returns '
+            f'to within {confidence.within:.0%} of the side of the crop. It is calibrated without labels on images of '
+            'the training set; it says nothing of whether there is such an object in the image.')
 
 def model_card(
     model:LandmarkDetector, # with `.geometry` and `.run`
     name:str|None=None, # default: what the run says
-)->str:
-    "A model card in Markdown, from the metadata of a detector alone"
-    run,geo,cfg = getattr(model, 'run', {}) or {},declared(model),model.config
-    conf = getattr(model, 'confidence', None)
-    name,kind = name or run.get('name') or 'detector',run.get('category') or 'object'
+)->str: # Markdown
+    "A model card, from the metadata of a detector alone"
+    run,geometry,config = getattr(model, 'run', {}) or {},declared(model),model.config
+    name = name or run.get('name') or 'detector'
     say = lambda k: run.get(k) or 'not stated'
-    rows = '\n'.join(f'| {a} | {b} |' for a,b in _errors(run, geo)) or '| none recorded | |'
-    how = '\n'.join(f'- {k}: {run[k]}' for k in ('command','pairs','machine','commit','record') if run.get(k) is not None)
-    sure = 'Not calibrated: landmarks come without a confidence.' if not conf else (
-        'Each landmark comes with the probability that, found again under a random warp of the image, it returns to within '
-        f'{conf.within:.0%} of the side of the crop. It is calibrated without labels on images of the training set; it says nothing '
-        'of whether there is such an object in the image.')
-    border = f', a border of {geo.border} pixels of grey level {geo.fill} around them' if geo.border else ''
-    sees = f'squares of {geo.square}×{geo.square} pixels{border}, of which the central {geo.crop}×{geo.crop} are seen'
+    about = (f"{config['n_landmarks']} landmarks of one category ({run.get('category') or 'object'}), "
+             'found without annotation by *factorized spatial embeddings* (Thewlis, Bilen, Vedaldi, ICCV 2017). '
+             f"{n_params(model):,} parameters, body `{config['arch']}`; {_sees(geometry)}.")
+    caveat = ('The landmarks have no names: which part of the object a landmark sits on is read off pictures. '
+              'The detector does not search for the object and does not say whether there is one.')
+    rows = '\n'.join(f'| {a} | {b} |' for a,b in _errors(run, geometry)) or '| none recorded | |'
+    origin = 'command','pairs','machine','commit','record'
+    how = '\n'.join(f'- {k}: {run[k]}' for k in origin if run.get(k) is not None)
     return f"""---
 library_name: fse_nb
 pipeline_tag: keypoint-detection
@@ -134,7 +163,7 @@ tags: [landmarks, keypoints, unsupervised]
 ---
 # {name}
 
-{cfg['n_landmarks']} landmarks of one category ({kind}), found without annotation by *factorized spatial embeddings* (Thewlis, Bilen, Vedaldi, ICCV 2017). {n_params(model):,} parameters, body `{cfg['arch']}`; {sees}.
+{about}
 
 ## Data
 
@@ -150,7 +179,7 @@ Licence of the data: {say('licence')}
 
 {say('limits')}
 
-The landmarks have no names: which part of the object a landmark sits on is read off pictures. The detector does not search for the object and does not say whether there is one.
+{caveat}
 
 ## Errors
 
@@ -160,7 +189,7 @@ The landmarks have no names: which part of the object a landmark sits on is read
 
 ## Confidence
 
-{sure}
+{_certainty(getattr(model, 'confidence', None))}
 
 ## How it was trained
 
@@ -172,7 +201,7 @@ The landmarks have no names: which part of the object a landmark sits on is read
 from fse_nb.export import load_detector
 from fse_nb.detect import detect
 model = load_detector('{name if name in pretrained() else 'detector.safetensors'}')
-points = detect(model, ['photo.jpg']).points # (1,{cfg['n_landmarks']},2), pixels of the file
+points = detect(model, ['photo.jpg']).points # (1,{config['n_landmarks']},2), pixels of the file
 ```
 """
 
@@ -180,7 +209,7 @@ points = detect(model, ['photo.jpg']).points # (1,{cfg['n_landmarks']},2), pixel
 class OnnxGraph(nn.Module):
     "What the ONNX file computes: bytes in, pixels out"
     def __init__(self,
-        model, # a detector
+        model:LandmarkDetector, # with a `.geometry`
         maps:bool=False, # give the probability maps, too
         channels_last:bool=True # images are (B,S,S,C); False: (B,C,S,S)
     ):
@@ -188,7 +217,9 @@ class OnnxGraph(nn.Module):
         self.model,self.channels_last,self.geometry = model,channels_last,declared(model)
         self.names = ['landmarks'] + ['confidence']*(getattr(model, 'confidence', None) is not None) + ['maps']*maps
 
-    def forward(self, image): # uint8 (B,S,S,C) or (B,C,S,S)
+    def forward(self,
+        image # uint8 (B,S,S,C) or (B,C,S,S)
+    ): # a tuple, in the order of `names`
         seen = self.geometry.see(image.permute(0,3,1,2) if self.channels_last else image)
         p = self.model.probs(seen)
         pts = self.model.points(p, seen.shape[-2:], self.geometry.extent)
@@ -209,8 +240,10 @@ def _traced(graph, x, opset):
         log.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            program = torch.onnx.export(graph, (x,), dynamo=True, opset_version=opset, verbose=False, input_names=['image'],
-                                        output_names=graph.names, dynamic_shapes=({0:torch.export.Dim('batch')},))
+            program = torch.onnx.export(
+                graph, (x,), dynamo=True, opset_version=opset, verbose=False,
+                input_names=['image'], output_names=graph.names,
+                dynamic_shapes=({0:torch.export.Dim('batch')},))
     finally: log.setLevel(level)
     return program.model_proto
 
@@ -221,10 +254,11 @@ def to_onnx(
     maps:bool=False, # also the probability maps (B,K,h,w), which cover the crop
     channels_last:bool=True, # images are (B,S,S,C); False: (B,C,S,S)
 )->Path:
-    "Write a detector as one ONNX file: `image` uint8, any batch → `landmarks` (B,K,2) in pixels, `confidence` (B,K) if calibrated, `maps`"
+    "ONNX file: `image` uint8 → `landmarks` (B,K,2) in pixels, `confidence` (B,K) if calibrated, `maps`; any batch"
     _need('to_onnx', 'onnx', 'onnxscript')
     import onnx
-    if not 18<=opset<=onnx.defs.onnx_opset_version(): raise ValueError(f'opset is {opset}: use 18 to {onnx.defs.onnx_opset_version()}')
+    newest = onnx.defs.onnx_opset_version()
+    if not 18<=opset<=newest: raise ValueError(f'opset is {opset}: use 18 to {newest}')
     geometry = declared(model)
     graph = OnnxGraph(copy.deepcopy(model).cpu().eval(), maps, channels_last)
     side,channels = geometry.size,model.config['n_in']
@@ -239,7 +273,12 @@ def to_onnx(
     return write_bytes(path, proto.SerializeToString())
 
 # %% ../nbs/08_export.ipynb #baae415a
-def save_pretrained(model:LandmarkDetector, folder, name:str|None=None, half:bool=False)->Path:
+def save_pretrained(
+    model:LandmarkDetector, # with a `.geometry`
+    folder, # to write to; it is made if need be
+    name:str|None=None, # in the card; default: that of the folder
+    half:bool=False # weights in float16
+)->Path: # the folder
     "Write detector.safetensors, its card and config.json to a folder"
     folder = Path(folder)
     if folder.is_file(): raise ValueError(f'{folder} is a file: give a folder')
@@ -249,10 +288,12 @@ def save_pretrained(model:LandmarkDetector, folder, name:str|None=None, half:boo
     return folder
 
 def push_to_hub(
-    model:LandmarkDetector,
+    model:LandmarkDetector, # with a `.geometry`
     repo_id:str, # 'user/name'
-    private:bool=False, token:str|None=None, half:bool=False,
-    message:str='Detector written by fse_nb',
+    private:bool=False, # whether a new repository can be seen by its owner only
+    token:str|None=None, # of access; default: the one that the Hub's own login has stored
+    half:bool=False, # weights in float16
+    message:str='Detector written by fse_nb', # of the commit
 )->str: # address of the commit
     "Make or update a repository on the Hugging Face Hub with the detector and its card"
     _need('push_to_hub', 'huggingface_hub')
@@ -267,15 +308,19 @@ def push_to_hub(
 def from_hub(
     repo_or_folder:str, # 'user/name', or a folder that `save_pretrained` wrote
     revision:str|None=None, # branch, tag or commit
-    device='cpu',
+    device='cpu', # on which the detector is to run
 )->LandmarkDetector:
-    "A detector from the Hugging Face Hub or from a local folder"
+    "A detector from the Hugging Face Hub or from a local folder; raises OSError where neither has it"
     if Path(repo_or_folder).is_dir():
         f = Path(repo_or_folder)/'detector.safetensors'
-        if not f.is_file(): raise ValueError(f'{repo_or_folder} has no detector.safetensors: give a folder that save_pretrained wrote')
+        if not f.is_file():
+            raise ValueError(f'{repo_or_folder} has no detector.safetensors: give a folder that save_pretrained wrote')
     else:
         _need('from_hub', 'huggingface_hub')
         from huggingface_hub import hf_hub_download
         try: f = hf_hub_download(repo_or_folder, 'detector.safetensors', revision=revision)
-        except Exception as e: raise OSError(f"could not get detector.safetensors of '{repo_or_folder}': no such folder here, and the Hub says: {(str(e).strip() or repr(e)).splitlines()[0]}") from e
+        except Exception as e:
+            why = (str(e).strip() or repr(e)).splitlines()[0]
+            raise OSError(f"could not get detector.safetensors of '{repo_or_folder}': no such folder here, "
+                          f'and the Hub says: {why}') from e
     return load_detector(f, device)
