@@ -1,235 +1,389 @@
-"""The site in a real browser without a network: every page loads without an error or a request to another host, links, anchors and pictures lead somewhere,
-widgets mount, the live detector agrees with Python, contrast and keyboard pass axe, sizes stay small.
+"""The site in a real browser without a network
+
+Every page loads without an error or a request to another host, links, anchors and pictures lead somewhere, widgets
+mount, the live detector agrees with Python, contrast and keyboard pass axe, sizes stay small.
 
 python tests/site.py [--docs _docs] [--build] [--axe FILE] [--only PAGE …]
+python tests/site.py --static                               what needs no browser
 python tests/site.py --shots DIR [--full] [--only PAGE …]   no checks, but pictures: phone and desktop, light and dark
+
 Needs playwright and a Chromium (FSE_CHROMIUM, /usr/bin/chromium, or playwright's own). `--build` runs nbdev-docs first.
-axe comes from npm: `bash tools/vendor.sh axe DIR`, then `--axe DIR/axe.min.js`; without it, that part says that it did not run."""
-import argparse, json, os, re, subprocess, sys, threading
+axe comes from npm: `bash tools/vendor.sh axe DIR`, then `--axe DIR/axe.min.js`; without it, that part says that it did
+not run."""
+import argparse, base64, io, json, os, re, subprocess, sys, threading
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-import yaml
-from playwright.sync_api import sync_playwright
+
+import numpy as np, yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = os.environ.get('FSE_CHROMIUM') or ('/usr/bin/chromium' if Path('/usr/bin/chromium').exists() else None)
-GIT = 'https://github.com/fse-nb/fse_nb/blob/main/nbs'
-OWN = ('https://fse-nb.github.io/fse_nb/', 'https://github.com/fse-nb/fse_nb', 'https://colab.research.google.com/github/fse-nb/fse_nb')
+SITE,GIT = 'https://fse-nb.github.io/fse_nb/','https://github.com/fse-nb/fse_nb'
+COLAB = GIT.replace('https://github.com', 'https://colab.research.google.com/github')
 MB = 2**20
+SCHEMES = 'light','dark'
+
+# ---- what needs no browser
 
 class Page(HTMLParser):
     "Links, anchors and pictures of a page"
-    def __init__(self, f):
-        super().__init__(); self.links,self.ids,self.images,self.classes = [],set(),[],set()
-        self.feed(f.read_text(encoding='utf-8'))
+    def __init__(self, file):
+        super().__init__()
+        self.links,self.ids,self.images = [],set(),[]
+        self.text = file.read_text(encoding='utf-8')
+        self.feed(self.text)
+
     def handle_starttag(self, tag, attrs):
         a = dict(attrs)
         self.ids |= {a[k] for k in ('id','name') if a.get(k)}
-        self.classes |= set((a.get('class') or '').split())
         if tag=='a' and a.get('href'): self.links.append(a['href'])
         if tag=='img': self.images.append(a)
-        for k in ('src','data-src'):
-            if tag!='a' and a.get(k) and not a[k].startswith('data:'): self.links.append(a[k])
+        if tag!='a': self.links += [a[k] for k in ('src','data-src') if a.get(k) and not a[k].startswith('data:')]
+
+def page_name(notebook):
+    "Name of the page of a notebook, as nbdev gives it"
+    return re.sub(r'^\d+[a-zA-Z0-9]*_', '', notebook.stem)+'.html'
 
 def notebooks(root):
-    "Name of each page to the file name of its notebook"
-    page = lambda p: re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.stem)+'.html' # as nbdev names them
-    return {page(p):p.name for p in sorted((root/'nbs').glob('*.ipynb'))}
+    "Name of each page → the file name of its notebook"
+    return {page_name(p):p.name for p in sorted((root/'nbs').glob('*.ipynb'))}
+
+def broken_links(docs, root, pages):
+    "Links that lead to no file or to no anchor"
+    for name,page in pages.items():
+        for link in page.links:
+            own = link.startswith(SITE) # an address of this site, written out
+            url = urlsplit(link.removeprefix(SITE))
+            if url.scheme or url.netloc: continue
+            path = unquote(url.path)
+            if path: to = (docs if own else docs/Path(name).parent)/path
+            else: to = docs/('index.html' if own else name)
+            if to.is_dir(): to = to/'index.html'
+            if to.name=='llms.txt' and (root/'nbs/llms.txt').is_file(): continue
+            if not to.exists():
+                yield f'{name}: link to {link}: no such file'
+                continue
+            key = to.resolve().relative_to(docs.resolve()).as_posix()
+            if url.fragment and key in pages and unquote(url.fragment) not in pages[key].ids:
+                yield f'{name}: link to {link}: no such anchor'
+
+def faults_of_pages(pages, made):
+    "Pictures without words, pages without their notebook, equations that are not rendered"
+    for name,page in pages.items():
+        for image in page.images:
+            if not (image.get('alt') or '').strip() and 'quarto-cover' not in image.get('class', ''):
+                yield f'{name}: image without alt text: {image.get("src", "")[:60]}'
+        if name in made:
+            for to in (COLAB,GIT):
+                link = f'{to}/blob/main/nbs/{made[name]}'
+                if link not in page.links: yield f'{name}: no link to {link}'
+        prose = re.sub(r'<annotation.*?</annotation>|<code.*?</code>|<pre.*?</pre>', '', page.text, flags=re.S)
+        if r'\tag{' in prose: yield f'{name}: an equation is not rendered'
+
+def flat(contents):
+    "File names in a part of the sidebar"
+    names = []
+    for o in contents:
+        if isinstance(o, str): names.append(o)
+        else: names += flat(o['contents']) if 'contents' in o else [o.get('href')]
+    return names
+
+def sidebar_faults(root):
+    "The sidebar has every notebook, in reading order"
+    contents = yaml.safe_load((root/'_quarto.yml').read_text())['website']['sidebar']['contents']
+    side,made = flat(contents),notebooks(root)
+    for p in (root/'nbs').glob('*.ipynb'):
+        if p.name not in made.values(): yield f'{p.name}: becomes the same page as another notebook: rename it'
+        elif p.name not in side and p.name!='404.ipynb': yield f'_quarto.yml: {p.name} is not in the sidebar'
+    for name in side:
+        if not (root/'nbs'/name).is_file(): yield f'_quarto.yml: {name} is in the sidebar and does not exist'
+    for section in contents: # each in the order of its numbers; its first page may be a summary
+        numbered = [n for n in flat([section]) if re.match(r'\d\d', n)][1:]
+        if numbered!=sorted(numbered): yield f'_quarto.yml: sidebar out of reading order: {numbered}'
+
+def llms_faults(root):
+    "llms.txt names only pages that there are, and every page of the method"
+    made,text = notebooks(root),(root/'nbs/llms.txt').read_text()
+    named = [u.split('fse_nb/')[-1].removesuffix('.md') for u in re.findall(r'\((https://fse-nb[^)]+)\)', text)]
+    for n in named:
+        if n not in made: yield f'llms.txt: {n}: no such page'
+    for page,notebook in made.items():
+        if re.match(r'[01]\d', notebook) and page not in named: yield f'llms.txt: {page} is missing'
+
+def source_faults(root):
+    "What can be said before the site is built"
+    yield from sidebar_faults(root)
+    yield from llms_faults(root)
+    for f in ('site/card.png', 'site/icon.svg', 'site/site.css', 'llms.txt'):
+        if not (root/'nbs'/f).is_file(): yield f'nbs/{f} is missing'
 
 def static_checks(docs, root):
-    "What needs no browser: a list of faults"
-    bad = []
+    "Faults, and names of the pages"
     pages = {f.relative_to(docs).as_posix():Page(f) for f in sorted(docs.rglob('*.html')) if 'site_libs' not in f.parts}
     made = notebooks(root)
-    bad += [f'{p.name}: becomes the same page as another notebook: rename it' for p in (root/'nbs').glob('*.ipynb') if p.name not in made.values()]
-    bad += [f'{n}: no page for {nb}' for n,nb in made.items() if n not in pages]
-    for name,p in pages.items():
-        for u in p.links:
-            own = next((o for o in OWN[:1] if u.startswith(o)), None)
-            s = urlsplit(u[len(own):] if own else u)
-            if s.scheme or s.netloc or u.startswith(OWN[1:]): continue
-            path = unquote(s.path)
-            t = (docs if own else docs/Path(name).parent)/path if path else docs/(name if not own else 'index.html')
-            t = t/'index.html' if t.is_dir() else t
-            if t.name=='llms.txt' and (root/'nbs/llms.txt').is_file(): continue
-            if not t.exists(): bad.append(f'{name}: link to {u}: no such file'); continue
-            key = t.resolve().relative_to(docs.resolve()).as_posix()
-            if s.fragment and key in pages and unquote(s.fragment) not in pages[key].ids: bad.append(f'{name}: link to {u}: no such anchor')
-        bad += [f'{name}: image without alt text: {a.get("src","")[:60]}' for a in p.images if not (a.get('alt') or '').strip() and 'quarto-cover' not in a.get('class','')]
-        if (nb:=made.get(name)):
-            colab = f'{GIT}/{nb}'.replace('https://github.com', 'https://colab.research.google.com/github')
-            bad += [f'{name}: no link to {u}' for u in (colab, f'{GIT}/{nb}') if u not in p.links]
-        if r'\tag{' in re.sub(r'<annotation.*?</annotation>|<code.*?</code>|<pre.*?</pre>', '', (docs/name).read_text(encoding='utf-8'), flags=re.S): bad.append(f'{name}: an equation is not rendered')
-    # the sidebar has every notebook, in reading order
-    cfg = yaml.safe_load((root/'_quarto.yml').read_text())
-    flat = lambda o: [x for c in o for x in (flat(c['contents']) if isinstance(c, dict) and 'contents' in c else [c if isinstance(c, str) else c.get('href')])]
-    side = flat(cfg['website']['sidebar']['contents'])
-    bad += [f'_quarto.yml: {nb} is not in the sidebar' for nb in made.values() if nb not in side and nb!='404.ipynb']
-    bad += [f'_quarto.yml: {nb} is in the sidebar and does not exist' for nb in side if not (root/'nbs'/nb).is_file()]
-    for o in cfg['website']['sidebar']['contents']: # each section in the order of its numbers; its first page may be a summary
-        numbered = [n for n in flat([o]) if re.match(r'\d\d', n)][1:]
-        if numbered!=sorted(numbered): bad.append(f'_quarto.yml: sidebar out of reading order: {numbered}')
-    for f in ('site/card.png', 'site/icon.svg', 'site/site.css', 'llms.txt'):
-        if not (root/'nbs'/f).is_file(): bad.append(f'nbs/{f} is missing')
-    text = (root/'nbs/llms.txt').read_text()
-    for u in re.findall(r'\((https://fse-nb[^)]+)\)', text):
-        n = u.split('fse_nb/')[-1].removesuffix('.md')
-        if n not in pages: bad.append(f'llms.txt: {u}: no such page')
+    bad = list(source_faults(root))
+    bad += [f'{page}: no page for {notebook}' for page,notebook in made.items() if page not in pages]
+    bad += [*broken_links(docs, root, pages),*faults_of_pages(pages, made)]
     size = sum(f.stat().st_size for f in docs.rglob('*') if f.is_file())
     if size>40*MB: bad.append(f'the site has {size/MB:.1f} MB, more than 40')
     print(f'{len(pages)} pages, {sum(len(p.links) for p in pages.values())} links, {size/MB:.1f} MB')
     return bad,list(pages)
 
+# ---- a server and a browser
+
 class Quiet(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, '.js':'text/javascript', '.mjs':'text/javascript', '.wasm':'application/wasm', '.webp':'image/webp'}
-    def log_message(self, *a): pass
+    "Files of the site below /fse_nb/, as on GitHub Pages"
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, '.js':'text/javascript', '.mjs':'text/javascript',
+                      '.wasm':'application/wasm', '.webp':'image/webp'}
+    def log_message(self, *args): pass
+    def translate_path(self, path): return super().translate_path(re.sub(r'^/fse_nb(/|$)', '/', path))
+    def do_GET(self):
+        if self.path!='/favicon.ico': return super().do_GET()
+        self.send_response(204) # browsers ask for it where a page names no icon
+        self.end_headers()
 
 def serve(docs):
-    "A server for the site below /fse_nb/, as on GitHub Pages"
-    class H(Quiet):
-        def do_GET(self): # browsers ask for it where a page names no icon
-            if self.path=='/favicon.ico': self.send_response(204); self.end_headers()
-            else: super().do_GET()
-        def translate_path(self, path): return super().translate_path(re.sub(r'^/fse_nb(/|$)', '/', path))
-    s = ThreadingHTTPServer(('127.0.0.1', 0), partial(H, directory=str(docs)))
-    threading.Thread(target=s.serve_forever, daemon=True).start()
-    return s,f'http://127.0.0.1:{s.server_port}/fse_nb/'
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(docs)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server,f'http://127.0.0.1:{server.server_port}/fse_nb/'
 
-FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
+FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--use-fake-device-for-media-stream',
+         '--use-fake-ui-for-media-stream']
+ALL_MOUNTED = ("[...document.querySelectorAll('.fse-widget[data-widget]')]"
+               ".every(e => e.matches('.fse-mounted, .fse-failed'))")
+NOT_MOUNTED = "[...document.querySelectorAll('.fse-widget[data-widget]:not(.fse-mounted)')].map(e => e.dataset.widget)"
+NOT_LOADED = ("[...document.images].filter(i => i.complete && !i.naturalWidth && i.loading!='lazy')"
+              ".map(i => i.src.slice(0,80))")
 
-def visit(ctx, url, base, bad, name):
-    "Open a page and watch it: its faults, its bytes"
-    page = ctx.new_page(); seen = dict(bytes=0)
+def visit(context, url, base, bad, name):
+    "Open a page and watch it: its faults go to `bad`; the page, and its bytes"
+    page,seen = context.new_page(),dict(bytes=0)
     page.set_default_timeout(120_000) # a busy machine is no fault of the page
-    page.on('console', lambda m: bad.append(f'{name}: console: {m.text[:200]}') if m.type in ('error',) else None)
-    page.on('pageerror', lambda e: bad.append(f'{name}: {str(e)[:200]}'))
+    def console(message):
+        if message.type=='error': bad.append(f'{name}: console: {message.text[:200]}')
     def request(r):
-        if not r.url.startswith((base, 'data:', 'blob:')): bad.append(f'{name}: request to {r.url[:100]}')
-    page.on('request', request)
+        if not r.url.startswith((base,'data:','blob:')): bad.append(f'{name}: request to {r.url[:100]}')
     def done(r):
         try: seen['bytes'] += r.sizes()['responseBodySize']
-        except Exception: pass
+        except Exception: pass # of a request that was given up
+    page.on('console', console)
+    page.on('pageerror', lambda e: bad.append(f'{name}: {str(e)[:200]}'))
+    page.on('request', request)
     page.on('requestfinished', done)
-    page.goto(url, wait_until='load'); page.wait_for_load_state('networkidle') # on a long page the network may rest while the browser still reads
-    try: page.wait_for_function("[...document.querySelectorAll('.fse-widget[data-widget]')].every(e => e.matches('.fse-mounted, .fse-failed'))", timeout=20000)
-    except Exception: bad.append(f'{name}: a widget neither mounts nor fails in 20 s')
+    page.goto(url, wait_until='load')
+    page.wait_for_load_state('networkidle') # on a long page the network may rest while the browser still reads
+    try: page.wait_for_function(ALL_MOUNTED, timeout=60_000)
+    except Exception: bad.append(f'{name}: a widget neither mounts nor fails in a minute')
     return page,seen
 
 def axe_faults(page, axe):
     page.evaluate(axe)
-    r = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})")
-    return [f'{v["id"]} ({len(v["nodes"])}): {v["nodes"][0]["target"]} {v["nodes"][0]["failureSummary"].splitlines()[-1].strip()[:150]}' for v in r['violations']]
+    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})")
+    def said(v):
+        first = v['nodes'][0]
+        why = first['failureSummary'].splitlines()[-1].strip()[:150]
+        return f'{v["id"]} ({len(v["nodes"])}): {first["target"]} {why}'
+    return [said(v) for v in found['violations']]
 
-def live_checks(page, root, name):
-    "Start the detector, drop files, turn and bend the picture; compare with Python"
-    import io, base64, numpy as np, torch
+# ---- the live detector
+
+STATE = """(() => { const e = document.querySelector('.fse-live'), f = e.fseFrames;
+            return {...e.fseModel.state(), straight: [...f.straight], coef: f.coef}; })()"""
+COLORS = """[...document.querySelectorAll('.fse-swatch')]
+            .map(e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number))"""
+SLIDE = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }"
+FILE = """([bytes, name, mime]) => { const d = new DataTransfer();
+          const data = Uint8Array.from(atob(bytes), c => c.charCodeAt(0));
+          d.items.add(new File([data], name, {type: mime})); return d; }"""
+
+class Live:
+    "The live page, and the same detector in Python"
+    def __init__(self, page, name):
+        from fse_nb.export import load_detector
+        self.page,self.name,self.model,self.bad = page,name,load_detector('faces-10'),[]
+        self.element = page.locator('.fse-live')
+
+    def fault(self, what, says): self.bad.append(f'{self.name}: {what}: {says}')
+    def status(self): return self.page.evaluate("document.querySelector('.fse-live').fseModel.get('status')")
+
+    def wait(self):
+        self.page.wait_for_function("document.querySelector('.fse-live').fseModel.get('status')!='loading'")
+        self.page.evaluate("document.querySelector('.fse-live').fseIdle()")
+
+    def start(self):
+        self.element.get_by_role('button', name='Start').click()
+        ready = "['ready','failed'].includes(document.querySelector('.fse-live').fseModel.get('status'))"
+        self.page.wait_for_function(ready, timeout=120_000)
+        self.wait()
+
+    def compare(self, what):
+        "Landmarks and confidences of the page beside those of Python; returns the page's state"
+        import torch
+        from fse_nb.detect import detect
+        state = self.page.evaluate(STATE)
+        pixels = torch.tensor(state['straight'], dtype=torch.float32).view(100, 100, 4)[...,:3]
+        x = pixels.permute(2,0,1)[None]/127.5-1
+        pts,sure = (o[0] for o in detect(self.model, x, with_confidence=True))
+        away = ((pts-torch.tensor(state['landmarks'])).abs().max()*50).item()
+        apart = (sure-torch.tensor(state['confidence'])).abs().max().item()
+        if away>.02: self.fault(what, f'landmarks differ from Python by {away:.3f} px')
+        if apart>.005: self.fault(what, f'confidences differ from Python by {apart:.4f}')
+        mean = 100*sure.mean().item()
+        if f'Mean confidence {mean:.0f} %' not in self.element.inner_text() and abs(mean%1-.5)>.2:
+            self.fault(what, f'the page does not say "Mean confidence {mean:.0f} %"')
+        if state['coef']: self.compare_warped(what, state, x, pts)
+        return state
+
+    def compare_warped(self, what, state, x, pts):
+        "The warped half of the page: its landmarks, and the error that it shows"
+        import torch
+        from fse_nb.warps import ThinPlateWarp, control_grid, warp_image
+        g = ThinPlateWarp(torch.tensor(state['coef']).view(1,-1,2), control_grid(10))
+        with torch.no_grad(): found = self.model.landmarks(warp_image(x, g.grid(80, 80, extent=.8)), extent=.8)
+        error = ((g(found)[0]-pts).norm(dim=-1).mean()*50).item()
+        away = ((found[0]-torch.tensor(state['warped'])).abs().max()*50).item()
+        if away>.15: self.fault(what, f'warped landmarks differ by {away:.3f} px')
+        if abs(error-state['error'])>.1: self.fault(what, f'error {state["error"]:.2f} px, Python {error:.2f}')
+
+    def slide(self, label, value):
+        self.element.get_by_label(label).evaluate(SLIDE, value)
+        self.wait()
+
+    def drop(self, data, file, mime):
+        transfer = self.page.evaluate_handle(FILE, [base64.b64encode(data).decode(),file,mime])
+        self.element.dispatch_event('drop', {'dataTransfer':transfer})
+        self.page.wait_for_timeout(400)
+        self.wait()
+
+def drawn_face():
+    "A PNG"
     from PIL import Image
-    from skimage.data import astronaut
-    from fse_nb.coords import center_crop
     from fse_nb.data import toy_faces
-    from fse_nb.export import load_detector
-    from fse_nb.train import detect, landmark_colors
-    from fse_nb.warps import ThinPlateWarp, control_grid, warp_image
-    bad,m = [],load_detector('faces-10')
-    el = page.locator('.fse-live')
-    el.get_by_role('button', name='Start').click()
-    wait = lambda: (page.wait_for_function("document.querySelector('.fse-live').fseModel.get('status')!='loading'"), page.evaluate("document.querySelector('.fse-live').fseIdle()"))
-    page.wait_for_function("['ready','failed'].includes(document.querySelector('.fse-live').fseModel.get('status'))", timeout=60000); wait()
-    get = lambda: page.evaluate("(() => { const e = document.querySelector('.fse-live'), f = e.fseFrames; return {...e.fseModel.state(), straight: [...f.straight], coef: f.coef}; })()")
-    rgb = lambda s: torch.tensor(s['straight'], dtype=torch.float32).view(100,100,4)[...,:3].permute(2,0,1)[None]/127.5-1
-    def compare(what):
-        s = get(); x = rgb(s)
-        pts,conf = (o[0] for o in detect(m, x, with_confidence=True))
-        d,c = (pts-torch.tensor(s['landmarks'])).abs().max()*50,(conf-torch.tensor(s['confidence'])).abs().max()
-        if d>.02: bad.append(f'{name}: {what}: landmarks differ from Python by {d:.3f} px')
-        if c>.005: bad.append(f'{name}: {what}: confidences differ from Python by {c:.4f}')
-        if (t:=f'Mean confidence {100*conf.mean():.0f} %') not in el.inner_text() and abs(100*conf.mean()%1-.5)>.2: bad.append(f'{name}: {what}: the page does not say "{t}"')
-        if s['coef']:
-            g = ThinPlateWarp(torch.tensor(s['coef']).view(1,-1,2), control_grid(10))
-            xw = warp_image(x, g.grid(80, 80, extent=.8))
-            pw = m.landmarks(xw, extent=.8).detach()
-            e = (g(pw)[0]-pts).norm(dim=-1).mean()*50
-            if (pw[0]-torch.tensor(s['warped'])).abs().max()*50>.15: bad.append(f'{name}: {what}: warped landmarks differ by {(pw[0]-torch.tensor(s["warped"])).abs().max()*50:.3f} px')
-            if abs(e-s['error'])>.1: bad.append(f'{name}: {what}: error {s["error"]:.2f} px, Python {e:.2f}')
-        return s
-    swatches = page.evaluate("[...document.querySelectorAll('.fse-swatch')].map(e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number))")
-    if np.abs(np.array(swatches)-255*landmark_colors(10)).max()>1: bad.append(f'{name}: colours are not those of landmark_colors')
-    s = compare('astronaut'); print(f'  live: {s["status"]}, confidence {np.mean(s["confidence"]):.2f}', end='')
-    def slide(label, v):
-        el.get_by_label(label).evaluate('(e, v) => { e.value = v; e.dispatchEvent(new Event("input", {bubbles: true})); }', v); wait()
-    for rot in (10, 20, 30, 45, 60):
-        slide('rotation', rot); s = compare(f'rotation {rot}'); print(f', {rot}°: {s["error"]:.2f} px', end='')
-    slide('rotation', 20); slide('bending', 1); print(f', 20° and bend 1: {compare("rotation 20 and bend")["error"]:.2f} px')
-    def drop(data, fname, mime):
-        t = page.evaluate_handle("([b, n, m]) => { const d = new DataTransfer(); d.items.add(new File([Uint8Array.from(atob(b), c => c.charCodeAt(0))], n, {type: m})); return d; }", [base64.b64encode(data).decode(), fname, mime])
-        el.dispatch_event('drop', {'dataTransfer':t}); page.wait_for_timeout(400); wait()
-    before = get()['landmarks']
-    buf = io.BytesIO(); Image.fromarray(toy_faces(3, seed=0, size=200).images[1]).save(buf, 'PNG')
-    drop(buf.getvalue(), 'toy.png', 'image/png')
-    if compare('dropped file')['landmarks']==before: bad.append(f'{name}: a dropped file changes nothing')
-    drop(b'not a picture', 'x.png', 'image/png')
-    if 'cannot be read' not in el.inner_text(): bad.append(f'{name}: no word about a broken picture')
-    sq = el.locator('.fse-drop .fse-square'); sq.focus(); page.keyboard.press('+'); page.keyboard.press('ArrowLeft'); wait()
-    if get()['zoom']<=1 or get()['center'][0]<=.5: bad.append(f'{name}: keys do not move the picture')
-    compare('moved picture')
-    el.get_by_role('button', name='Camera').click(); page.wait_for_timeout(1500)
-    el.get_by_role('button', name='Keep this picture').click(); page.wait_for_timeout(300); wait(); compare('camera')
-    return bad
+    buffer = io.BytesIO()
+    Image.fromarray(toy_faces(3, seed=0, size=200).images[1]).save(buffer, 'PNG')
+    return buffer.getvalue()
+
+def live_checks(page, name):
+    "Start the detector, drop files, turn and bend the picture; compare with Python"
+    from fse_nb.draw import landmark_colors
+    live = Live(page, name)
+    live.start()
+    if np.abs(np.array(page.evaluate(COLORS))-255*landmark_colors(10)).max()>1:
+        live.fault('colours', 'they are not those of landmark_colors')
+    first = live.compare('astronaut')
+    print(f'  live: {first["status"]}, confidence {np.mean(first["confidence"]):.2f}', end='')
+    for degrees in (10, 20, 30, 45, 60):
+        live.slide('rotation', degrees)
+        print(f', {degrees}°: {live.compare(f"rotation {degrees}")["error"]:.2f} px', end='')
+    live.slide('rotation', 20)
+    live.slide('bending', 1)
+    print(f', 20° and bend 1: {live.compare("rotation 20 and bend")["error"]:.2f} px')
+    before = page.evaluate(STATE)['landmarks']
+    live.drop(drawn_face(), 'toy.png', 'image/png')
+    if live.compare('dropped file')['landmarks']==before: live.fault('dropped file', 'it changes nothing')
+    live.drop(b'not a picture', 'x.png', 'image/png')
+    if 'cannot be read' not in live.element.inner_text(): live.fault('broken picture', 'no word about it')
+    live.element.locator('.fse-drop .fse-square').focus()
+    for key in ('+','ArrowLeft'): page.keyboard.press(key)
+    live.wait()
+    moved = page.evaluate(STATE)
+    if moved['zoom']<=1 or moved['center'][0]<=.5: live.fault('keys', 'they do not move the picture')
+    live.compare('moved picture')
+    live.element.get_by_role('button', name='Camera').click()
+    page.wait_for_timeout(1500)
+    live.element.get_by_role('button', name='Keep this picture').click()
+    page.wait_for_timeout(300)
+    live.wait()
+    live.compare('camera')
+    return live.bad
+
+# ---- the command
 
 def shots(browser, base, names, out, full=False):
     out.mkdir(parents=True, exist_ok=True)
-    for w,tag in ((390,'phone'), (1280,'desktop')):
-        for scheme in ('light','dark'):
-            ctx = browser.new_context(viewport=dict(width=w, height=900), color_scheme=scheme, reduced_motion='reduce')
+    for width,tag in ((390,'phone'), (1280,'desktop')):
+        for scheme in SCHEMES:
+            context = browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme,
+                                          reduced_motion='reduce')
             for n in names:
-                page,_ = visit(ctx, base+n, base, [], n)
-                page.screenshot(path=out/f'{Path(n).stem}-{tag}-{scheme}.png', full_page=full); page.close()
-            ctx.close()
+                page,_ = visit(context, base+n, base, [], n)
+                page.screenshot(path=out/f'{Path(n).stem}-{tag}-{scheme}.png', full_page=full)
+                page.close()
+            context.close()
     print(f'{4*len(names)} pictures in {out}')
 
-def main():
+def check_once(page, name, seen, axe):
+    "What is asked of a page in one scheme only"
+    bad = []
+    print(f'  {name}', end=' ', flush=True)
+    if name=='index.html': print(f'({seen["bytes"]/1024:.0f} KB)', end=' ')
+    if name in ('index.html','live.html') and seen['bytes']>1.5*MB:
+        bad.append(f'{name}: {seen["bytes"]/MB:.2f} MB before a demo is started')
+    if name=='live.html':
+        try: bad += live_checks(page, name)
+        except Exception as e: bad.append(f'{name}: live detector: {str(e)[:300]}')
+        if axe: bad += [f'{name} (running): axe: {o}' for o in axe_faults(page, axe)]
+    page.set_viewport_size(dict(width=390, height=800))
+    page.wait_for_timeout(100)
+    width = page.evaluate('document.documentElement.scrollWidth')
+    if width>392: bad.append(f'{name}: {width} pixels wide on a phone of 390')
+    return bad
+
+def check_page(browser, name, base, axe):
+    "Faults of a page in both schemes"
+    bad = []
+    for scheme in SCHEMES:
+        context = browser.new_context(viewport=dict(width=1280, height=900), color_scheme=scheme,
+                                      permissions=['camera'], reduced_motion='reduce')
+        page,seen = visit(context, base+name, base, bad, name)
+        bad += [f'{name}: widget {w} did not mount' for w in page.evaluate(NOT_MOUNTED)]
+        bad += [f'{name}: picture does not load: {u}' for u in page.evaluate(NOT_LOADED)]
+        if axe: bad += [f'{name} ({scheme}): axe: {o}' for o in axe_faults(page, axe)]
+        if scheme==SCHEMES[0]: bad += check_once(page, name, seen, axe)
+        context.close()
+    return bad
+
+def report(bad, n_pages=0):
+    bad = list(dict.fromkeys(bad))
+    print(*bad, sep='\n')
+    places = {b.split(':')[0].split(' ')[0] for b in bad}
+    print(f'{len(places)} of {n_pages} pages and files with faults' if bad else f'all {n_pages or ""} passed')
+    sys.exit(bool(bad))
+
+def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--docs', type=Path, default=ROOT/'_docs'); p.add_argument('--build', action='store_true'); p.add_argument('--shots', type=Path); p.add_argument('--full', action='store_true')
-    p.add_argument('--axe', type=Path); p.add_argument('--only', nargs='*')
-    a = p.parse_args()
-    if a.build: subprocess.run(['nbdev-docs'], cwd=ROOT, check=True)
-    if not (a.docs/'index.html').is_file(): sys.exit(f'{a.docs} has no site: run nbdev-docs, or give --build')
-    root = a.docs.resolve().parent
-    bad,names = static_checks(a.docs, root)
-    names = [n for n in names if not a.only or Path(n).stem in a.only]
-    if unknown:=set(a.only or ())-{Path(n).stem for n in names}: sys.exit(f'no page {", ".join(sorted(unknown))}')
-    axe = a.axe.read_text() if a.axe else None
-    server,base = serve(a.docs)
+    p.add_argument('--docs', type=Path, default=ROOT/'_docs', help='folder of the built site')
+    p.add_argument('--build', action='store_true', help='run nbdev-docs first')
+    p.add_argument('--static', action='store_true', help='only what can be said of the sources, without a site')
+    p.add_argument('--axe', type=Path, help='axe.min.js')
+    p.add_argument('--only', nargs='*', help='pages, without .html')
+    p.add_argument('--shots', type=Path, help='folder for pictures instead of checks')
+    p.add_argument('--full', action='store_true', help='pictures of whole pages')
+    return p
+
+def main():
+    args = arguments().parse_args()
+    if args.static: report(source_faults(ROOT))
+    if args.build: subprocess.run(['nbdev-docs'], cwd=ROOT, check=True)
+    if not (args.docs/'index.html').is_file(): sys.exit(f'{args.docs} has no site: run nbdev-docs, or give --build')
+    bad,names = static_checks(args.docs, args.docs.resolve().parent)
+    unknown = set(args.only or ())-{Path(n).stem for n in names}
+    if unknown: sys.exit(f'no page {", ".join(sorted(unknown))}')
+    names = [n for n in names if not args.only or Path(n).stem in args.only]
+    axe = args.axe.read_text() if args.axe else None
+    from playwright.sync_api import sync_playwright
+    server,base = serve(args.docs)
     with sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        if a.shots: return shots(browser, base, names, a.shots, a.full)
-        for n in names:
-            for scheme in ('light','dark'):
-                ctx = browser.new_context(viewport=dict(width=1280, height=900), color_scheme=scheme, permissions=['camera'], reduced_motion='reduce')
-                page,seen = visit(ctx, base+n, base, bad, n)
-                bad += [f'{n}: widget {w} did not mount' for w in page.evaluate("[...document.querySelectorAll('.fse-widget[data-widget]:not(.fse-mounted)')].map(e => e.dataset.widget)")]
-                bad += [f'{n}: picture does not load: {u}' for u in page.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth && i.loading!='lazy').map(i => i.src.slice(0,80))")]
-                if n=='index.html' and seen['bytes']>1.5*MB: bad.append(f'{n}: {seen["bytes"]/MB:.2f} MB before a demo is started')
-                if n=='index.html' and scheme=='light': print(f'home page: {seen["bytes"]/1024:.0f} KB')
-                if axe: bad += [f'{n} ({scheme}): axe: {o}' for o in axe_faults(page, axe)]
-                if scheme=='light':
-                    print(f'  {n}', end=' ', flush=True)
-                    if n=='live.html':
-                        if seen['bytes']>1.5*MB: bad.append(f'{n}: onnxruntime is loaded before the click')
-                        try: bad += live_checks(page, root, n)
-                        except Exception as e: bad.append(f'{n}: live detector: {str(e)[:300]}')
-                        if axe: bad += [f'{n} (running): axe: {o}' for o in axe_faults(page, axe)]
-                    page.set_viewport_size(dict(width=390, height=800)); page.wait_for_timeout(100)
-                    if (w:=page.evaluate('document.documentElement.scrollWidth'))>392: bad.append(f'{n}: {w} pixels wide on a phone of 390')
-                ctx.close()
+        if args.shots: return shots(browser, base, names, args.shots, args.full)
+        for n in names: bad += check_page(browser, n, base, axe)
         browser.close()
-    server.shutdown(); print()
+    server.shutdown()
+    print()
     if not axe: print('axe did not run: give --axe (see --help)')
-    print(*dict.fromkeys(bad), sep='\n')
-    print(f'{len(names)-len({b.split(":")[0].split(" ")[0] for b in bad} & set(names))} passed, {len({b.split(":")[0].split(" ")[0] for b in bad})} failed')
-    sys.exit(bool(bad))
+    report(bad, len(names))
 
 if __name__=='__main__': main()
