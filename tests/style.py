@@ -21,17 +21,23 @@ def semicolons(source):
     try: tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (tokenize.TokenError, SyntaxError): return [] # magics and shell lines
     skip = tokenize.NEWLINE,tokenize.NL,tokenize.COMMENT,tokenize.ENDMARKER
-    return [a.start[0] for a,b in zip(tokens, tokens[1:]) if a.type==tokenize.OP and a.string==';' and b.type not in skip]
+    joins = lambda a, b: a.type==tokenize.OP and a.string==';' and b.type not in skip
+    return [token.start[0] for token,after in zip(tokens, tokens[1:]) if joins(token, after)]
 
 def faults(file):
+    "What is wrong in a file, a sentence each"
     for place,source in sources(file):
+        where = f'{file.relative_to(ROOT)}{place} line'
         for i,line in enumerate(source.split('\n'), 1):
-            if len(line)>WIDTH and not line.startswith('#|'): yield f'{file.relative_to(ROOT)}{place} line {i}: {len(line)} characters'
-        for i in semicolons(source): yield f'{file.relative_to(ROOT)}{place} line {i}: a semicolon joins statements'
+            if len(line)>WIDTH and not line.startswith('#|'): yield f'{where} {i}: {len(line)} characters'
+        for i in semicolons(source): yield f'{where} {i}: a semicolon joins statements'
+
+def all_files():
+    folders = 'nbs','experiments','benchmarks','tests','tools'
+    return [f for d in folders for f in sorted((ROOT/d).glob('*')) if f.suffix in ('.ipynb','.py')]
 
 def main():
-    files = [Path(f).resolve() for f in sys.argv[1:]] or [f for d in ('nbs','experiments','benchmarks','tests','tools')
-                                                         for f in sorted((ROOT/d).glob('*')) if f.suffix in ('.ipynb','.py')]
+    files = [Path(f).resolve() for f in sys.argv[1:]] or all_files()
     bad = [o for f in files for o in faults(f)]
     print(*bad, f'{len(bad)} faults in {len(files)} files', sep='\n')
     sys.exit(bool(bad))
