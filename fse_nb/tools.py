@@ -180,7 +180,7 @@ def _look_in(rows, *folders):
     if rows.anywhere: return
     home,names = Path(rows.file).parent,[_plain(str(o)) for o in rows.column('image')[:200]]
     names += [re.sub('^[0-9a-f]{8}-', '', n.split('/')[-1]) for n in names] # without the prefix of an upload
-    holds = lambda folder: any((folder/n).is_file() for n in names if '\0' not in n)
+    holds = lambda folder: any(os.path.isfile(folder/n) for n in names) # never raises, whatever the name
     found = next((f for f in ('.',*folders) if holds(home/f)), None)
     if found not in (None,'.'): rows.root = home/found
 
@@ -246,7 +246,7 @@ def _labelme_image(rows, file, d, beside):
     below = lambda name: name if home=='.' else f'{home}/{name}'
     given = given if isinstance(given, str) and given.strip() else ''
     if rows.anywhere: return given or file.stem
-    if given and '\0' not in given and (file.parent/_plain(given)).is_file(): return below(given)
+    if given and os.path.isfile(file.parent/_plain(given)): return below(given)
     if file.parent not in beside: beside[file.parent] = _images_by_stem(file.parent)
     own = beside[file.parent].get(file.stem)
     if own is None: return below(given) if given else ''
@@ -392,8 +392,8 @@ def _yolo_files(path, config):
     home,where = path if path.is_dir() else path.parent,config['path']
     own = next((p for p in (home,*home.parents) if p.name=='labels'), None) # the path lies in a folder of labels
     if path.suffix.lower()=='.txt': return home if own is None else own.parent,[path]
-    tops = [home] if where=='.' or '\0' in where else [home,home/where,home.parent/where]
-    for top in filter(Path.is_dir, tops):
+    tops = [home] if where=='.' else [home,home/where,home.parent/where]
+    for top in filter(os.path.isdir, tops):
         texts = [o for o in sorted(top.rglob('*')) if o.suffix.lower()=='.txt' and o.is_file()]
         labels = [o for o in texts if 'labels' in o.relative_to(top).parts[:-1]] or _beside_images(texts)
         if labels: return top,labels
@@ -411,7 +411,7 @@ def _image_folder(file, top, root):
     at = [i for i,o in enumerate(folders) if o=='labels']
     if root is not None:
         below = Path(root,*folders[at[-1]+1:] if at else folders)
-        return below if below.is_dir() else Path(root)
+        return below if os.path.isdir(below) else Path(root)
     images = file.parent
     if at: images = Path(top,*folders[:at[-1]],'images',*folders[at[-1]+1:])
     elif file.parent.resolve().name=='labels': images = file.parent.resolve().parent/'images'
@@ -710,7 +710,7 @@ def from_dlc_h5(
             rows.put('/'.join(o for o in key if o), found[who], row, key=who, meta=dict(individual=who or None))
     _dlc_notes(file, points, twice, likelihood)
     if root is None:
-        there = any((_dlc_root(file)/o['image']).exists() for o in rows.found if '\0' not in o['image'])
+        there = any(os.path.isfile(_dlc_root(file)/o['image']) for o in rows.found)
         rows.root = _dlc_root(file) if there else Path(file).parent
     return rows.finish(list(dict.fromkeys(p.part for p in points)), **kwargs)
 
@@ -914,8 +914,9 @@ def _via_json(file):
 # %% ../nbs/04g_tools.ipynb #e8f756d1
 def _via_csv(file):
     "The same of a CSV"
-    table = Table(file)
-    image,shape,own = (table.column(c) for c in ('filename','region_shape_attributes','region_attributes'))
+    table,columns = Table(file),('filename','region_shape_attributes','region_attributes')
+    if not set(columns)<=set(table.head): raise BadData(f'{file} is not from VIA: it needs {", ".join(columns)}.')
+    image,shape,own = map(table.column, columns)
     for row,cells in table.rows:
         if len(cells)!=len(table.head):
             yield row,None,f'{len(cells)} cells instead of {len(table.head)}',None
@@ -997,14 +998,18 @@ def _specimens(file):
             found.append(now)
         elif now is None: bad.append((row, f'{_short(line)!r} stands before the first LM='))
         elif '=' in line:
-            if key=='IMAGE' and key in now['fields']: # the next specimen, whose first line is damaged
-                now = dict(row=row, n=None, points=[], fields={}, wrong='it does not begin with LM=')
-                found.append(now)
+            if key=='IMAGE' and key in now['fields']: found.append(now := _headless(row))
             now['fields'][key] = value
             left = int(_coordinate(value) or 0) if key=='POINTS' else 0
         elif left>0: left -= 1
-        else: now['points'].append((row,line))
+        else:
+            if now['fields']: found.append(now := _headless(row))
+            now['points'].append((row,line))
+    if not found: raise BadData(f'{file} is not from tpsDig: it has no line LM=.')
     return found,bad
+
+def _headless(row): # a specimen whose first line is damaged
+    return dict(row=row, n=None, points=[], fields={}, wrong='it does not begin with LM=')
 
 def _tps_points(specimen):
     "Points (n,2) as they are written, NaN for missing ones; raises ValueError"
@@ -1026,7 +1031,7 @@ def _locate_rows(rows):
     rows.root,kept = Path('.'),[]
     for o,f in zip(rows.found, files):
         size = image_size(f)
-        if size is None and Path(f).is_file(): rows.leave_out(o['row'], f'{Path(f).name}: not a readable image')
+        if size is None and os.path.isfile(f): rows.leave_out(o['row'], f'{Path(f).name}: not a readable image')
         else: kept.append({**o, 'image':f, 'size':size})
     rows.found = kept
     return rows
@@ -1275,7 +1280,7 @@ def numbered_frames(
 )->dict: # number → file
     "Images by the last number in their names; raises `BadData` where two have the same"
     found = {}
-    for f in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+    for f in sorted(Path(folder).iterdir()) if os.path.isdir(folder) else ():
         number = re.search(r'(\d+)\D*$', f.stem)
         if not number or not _is_image_name(f.name) or f.name.startswith('.'): continue
         other = found.setdefault(int(number[1]), f)
@@ -1285,7 +1290,7 @@ def numbered_frames(
 def _sleap_frames(rows, file, root, video, used, first):
     "Image of each frame number, in the first folder that has numbered images"
     home,stem = Path(file).parent,Path(video.replace('\\', '/')).stem
-    places = [Path(root)] if root is not None else [*([home/stem] if stem and '\0' not in stem else []),home]
+    places = [Path(root)] if root is not None else [home/stem,home]
     found = next(filter(None, map(numbered_frames, places)), None)
     if found is None:
         raise BadData(f'{file} numbers the frames of a video {_short(stem)}'.rstrip()+
@@ -1318,13 +1323,14 @@ def _sleap_h5(file):
 def _sleap_csv(file, rows):
     "The same of a CSV; `rows` learns of lines that cannot be read"
     table = Table(file)
+    if 'frame_idx' not in table.head: raise BadData(f'{file} is not from SLEAP: it has no column frame_idx.')
     pairs,frame,track = table.points(),table.column('frame_idx'),table.column(None, ('track',))
     kept,values = table.numbers([frame,*(c for _,*xy in pairs for c in xy)], rows)
     found = []
     for (row,cells),(t,*xy) in zip(kept, values):
         points = {n:(x,y) for (n,*_),x,y in zip(pairs, xy[::2], xy[1::2]) if not (x!=x and y!=y)}
         who = (cells[track].strip() if track is not None else '') or None
-        if t!=t or t%1 or abs(t)>1e9: rows.leave_out(row, f'{t:g} is no number of a frame')
+        if not math.isfinite(t) or t%1 or abs(t)>1e9: rows.leave_out(row, f'{t:g} is no number of a frame')
         elif not points: rows.pass_over(row, f'frame {t:g}: no point is annotated')
         else: found.append((row,int(t),who,points))
     return found,[n for n,*_ in pairs],''
