@@ -80,12 +80,13 @@ def point_loss(
     return (pred-target).square().sum()/there.sum().clamp(min=1)
 
 # %% ../nbs/06c_supervised.ipynb #0c5d9f38
-def _rates(net, lr):
-    "A function that splits the weights into groups, as a Learner asks for, and the learning rate of each group"
+def _groups(net):
+    "The parameters in groups, as a Learner asks for: the weights of each fully connected layer apart from all others"
     layers = [layer.weight for layer in net.modules() if isinstance(layer, nn.Linear)]
     others = [p for p in net.parameters() if all(p is not weight for weight in layers)]
-    groups = [others,*([weight] for weight in layers)]
-    return lambda _: groups,[lr,*(lr*64/weight.shape[1] for weight in layers)]
+    return [others,*([weight] for weight in layers)]
+
+def _rates(net, lr): return [lr,*(lr*64/weight.shape[1] for weight, in _groups(net)[1:])]
 
 def _seconds_a_step(net, dls, n=3):
     "Of training, with a tenth in reserve; measured on a copy"
@@ -129,9 +130,9 @@ def train_supervised(
     net = _at_mean_shape(kind, cache, geometry, seed, **kwargs)
     net = net.to(device=dls.device, memory_format=torch.channels_last)
     if minutes: steps = max(epoch, int(60*minutes/_seconds_a_step(net, dls)))
-    splitter,rates = _rates(net, lr)
+    rates = _rates(net, lr)
     learn = LandmarkLearner(dls, net, point_loss, opt_func=partial(Adam, decouple_wd=True), lr=rates,
-                            splitter=splitter, cbs=StopOnNaN())
+                            splitter=_groups, cbs=StopOnNaN())
     learn.run_config = dict(net.config, bs=bs, lr=lr, seed=seed, n_images=len(cache))
     n_epochs,cbs = max(1, round(steps/epoch)),[]
     if checkpoint:
