@@ -168,13 +168,14 @@ def to_channels(
 
 def resize_to(
     x:Tensor, # squares (B,C,H,H)
-    side:int # pixels
+    side:int, # pixels
+    average:bool=False # where the side halves exactly, average 2×2 pixels, as training at half resolution does
 )->Tensor: # (B,C,side,side)
     "Square images with `side` pixels, antialiased; raises ValueError for oblong ones"
     h,w = x.shape[-2:]
     if h!=w: raise ValueError(f'images of {w}×{h} pixels are not square: Geometry.decode makes squares')
     if h==side: return x
-    if h==2*side: return torch.nn.functional.avg_pool2d(x, 2)
+    if average and h==2*side: return torch.nn.functional.avg_pool2d(x, 2)
     return torch.nn.functional.interpolate(x, size=(side,side), mode='bilinear', antialias=True, align_corners=False)
 
 @patch
@@ -188,7 +189,7 @@ def see(self:Geometry,
         raise ValueError(f'these squares have {x.shape[-1]} pixels, but {self.size} with the border of {self.border}: '
                          'give files or arrays, or use Geometry.decode')
     x = center_crop(resize_to(x, self.size), self.crop)
-    return resize_to(x, self.seen).contiguous(memory_format=torch.channels_last)
+    return resize_to(x, self.seen, average=True).contiguous(memory_format=torch.channels_last)
 
 # %% ../nbs/04c_decode.ipynb #ef8356e2
 Plan = namedtuple('Plan', [

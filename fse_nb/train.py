@@ -79,7 +79,7 @@ class WarpPairs(Callback):
         x = to_channels(x, g.channels)
         self.g1,self.g2 = self.warps(len(x), generator, x.device)
         self.extent = g.extent
-        x = resize_to(x, round(g.size*g.scale))
+        x = resize_to(x, round(g.size*g.scale), average=True)
         crop = self.extent*x.shape[-1]
         x1,x2 = warp_pair(x, self.g1, self.g2, crop, out=g.seen, padding_mode=self.padding_mode)
         return torch.cat([x1,x2]).contiguous(memory_format=torch.channels_last)
