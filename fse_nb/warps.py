@@ -202,7 +202,7 @@ def _bookstein(src, dst, reg):
         raise ValueError('fit found no spline through these points: do two source points coincide?')
     return solution.split([n,3], -2)
 
-# %% ../nbs/01_warps.ipynb #9082d048
+# %% ../nbs/01_warps.ipynb #41c45154
 def _unshrunk(weights, affine, ctrl, centre, scale, dtype):
     "Coefficients at `ctrl` of a spline solved at `(ctrl-centre)/scale`: rounded to `dtype`, row after row"
     rounded = lambda x: x.to(dtype).to(x.dtype)
@@ -214,7 +214,7 @@ def _unshrunk(weights, affine, ctrl, centre, scale, dtype):
     constant = affine[:,:1] - log_s2*away.square().sum(-1, keepdim=True).mT@c - centre@slope
     return torch.cat([c,constant,slope], 1).to(dtype)
 
-# %% ../nbs/01_warps.ipynb #4a36a28f
+# %% ../nbs/01_warps.ipynb #7c420f94
 def _as_points(pts, device=None):
     return pts if isinstance(pts, Tensor) else torch.tensor(np.asarray(pts), device=device)
 
