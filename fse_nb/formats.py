@@ -856,6 +856,7 @@ def from_coco(
         elif category not in categories: rows.leave_out(row, 'annotation of an unknown category')
         elif a.get('iscrowd') in (1,True): rows.pass_over(row, 'a crowd')
         elif a.get('keypoints') in (None,[]): rows.pass_over(row, 'no point is annotated')
+        elif not isinstance(a['keypoints'], list): rows.leave_out(row, 'keypoints are no list')
         else:
             names = names_of(a) or _numbered_points(a, width)
             k = _keypoints(a, len(names), width)
@@ -980,7 +981,7 @@ def from_dlc(
     if rows.found and all(o['image'].isdigit() for o in rows.found):
         raise BadData(f'{file} numbers the frames of a video in place of images: extract the frames first.')
     if root is None:
-        there = lambda o: any((_dlc_root(file)/name).exists() for name in (o['image'],_plain(o['image'])))
+        there = lambda o: any(os.path.isfile(_dlc_root(file)/name) for name in (o['image'],_plain(o['image'])))
         rows.root = _dlc_root(file) if any(map(there, rows.found)) else Path(file).parent
     return rows.to_set(names, strict=strict, **kwargs)
 
