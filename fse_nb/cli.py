@@ -35,7 +35,8 @@ def names_in(
 def _registered(line, registry):
     "Names that an assignment puts into a registry: {'a':…}, dict(a=…), ('a',…), or registry['a'] = …"
     target,value = line.targets[0],line.value
-    if isinstance(target, ast.Subscript): return [target.slice.value] if getattr(target.value, 'id', None)==registry else []
+    if isinstance(target, ast.Subscript):
+        return [target.slice.value] if getattr(target.value, 'id', None)==registry else []
     if getattr(target, 'id', None)!=registry: return []
     if isinstance(value, ast.Call): return [o.arg for o in value.keywords]
     return [o.value for o in (value.keys if isinstance(value, ast.Dict) else value.elts)]
@@ -166,8 +167,8 @@ def _detect(files, model, csv, draw, bs):
     sure = ' (no confidence: this detector is not calibrated)' if found.meta is None else ''
     print(f'{len(found)} images, {len(found.names)} landmarks each: {csv}{drawn}{sure}')
     if found.meta is not None and len(table):
-        lowest = table.confidence.idxmin()
-        print(f'mean confidence {table.confidence.mean():.2f}, lowest {table.confidence[lowest]:.2f} in {table.image[lowest]}')
+        sure,lowest = table.confidence,table.confidence.idxmin()
+        print(f'mean confidence {sure.mean():.2f}, lowest {sure[lowest]:.2f} in {table.image[lowest]}')
 
 def images_in(
     files # paths of images and folders
@@ -177,7 +178,8 @@ def images_in(
     found = [f for o in map(Path, files) for f in (from_folder(o).files if o.is_dir() else [o])]
     if missing := [f for f in found if not f.exists()]:
         more = f' (and {len(missing)-1} more)' if len(missing)>1 else ''
-        hint = ': without quotes, the shell puts files for the pattern' if any(c in str(missing[0]) for c in '*?[') else ''
+        pattern = any(c in str(missing[0]) for c in '*?[')
+        hint = ': without quotes, the shell puts files for the pattern' if pattern else ''
         raise FileNotFoundError(f'there is no {missing[0]}{more}{hint}')
     return found
 
@@ -221,7 +223,7 @@ def fse_regress(
     test:"labels('test on (default: the test split of --train, or a fifth)')"=None, # annotated images to test on
     n:int=None, # fit on this many images of --train only
     draws:int=20, # with --n: random choices of them, for mean and standard deviation; what is written is of the first
-    fit:"one_of('FITS')"='auto', # ridge, or few for few labels; follow: few, and points that follow warps; auto: few below 4K
+    fit:"one_of('FITS')"='auto', # ridge; few, for few labels; follow (points follow warps), or auto, by their number
     regressor:str=None, # apply this regressor.safetensors instead of fitting one
     images:str=None, # folder of images to apply the regressor to
     root:str=None, # folder of the images that the annotation names (default: where the annotation is)
@@ -230,7 +232,7 @@ def fse_regress(
     norm:str=None, # divide errors by: eyes, box (diagonal round the true points), image (side of its square)
     ridge:float=1e-3, # penalty of the weights for --fit ridge, relative to the mean squared coordinate
     bias:bool=False, # for --fit ridge: fit a constant, too
-    mirror:bool=False, # fit on mirror images, too; points change places as the data set or their names (left, right) say
+    mirror:bool=False, # fit on mirror images, too; points swap as the data set or their names (left, right) say
     to:"formats()"='csv,coco,dlc,pts', # formats to write predictions in, with commas
     seed:int=0, # of the choice of images
     bs:int=64, # images in a batch

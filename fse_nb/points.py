@@ -17,8 +17,8 @@ import numpy as np, torch
 from torch import Tensor
 from matplotlib.figure import Figure
 from .store import provenance, write_json
-from .data import (DATASETS, FLIP, FORMATS, BadData, ImageCache, LandmarkSet, from_folder, known_formats, open_dataset,
-                         read_annotations, write_annotations)
+from .data import (DATASETS, FLIP, FORMATS, BadData, ImageCache, LandmarkSet, from_folder, known_formats,
+                         open_dataset, read_annotations, write_annotations)
 from .detect import declared, detect
 from .errors import error_summary, point_errors
 from .regress import LinearRegressor, draw_labelled, fit_few, fit_regressor, landmarks_under_warps, mirrored
@@ -33,7 +33,9 @@ def open_labels(
     "Annotated images; raises ValueError where there is nothing to be used"
     if what in DATASETS: s = open_dataset(what, root)
     elif Path(what).exists(): s = read_annotations(what, root)
-    else: raise ValueError(f"there is no {what}: give a data set ({', '.join(DATASETS)}), or annotation as {known_formats()}")
+    else:
+        raise ValueError(f"there is no {what}: give a data set ({', '.join(DATASETS)}), "
+                         f'or annotation as {known_formats()}')
     if s.points is None or not s.names:
         raise ValueError(f'{what} holds images, but no points: a table has columns like nose_x and nose_y')
     if not len(s):
@@ -92,10 +94,12 @@ def train_test(
         has = ', '.join(sorted(set(whole.split)))
         raise ValueError(f"{train} has no split 'train' (it has {has}): fit on another set with --train")
     if held is None:
-        if len(whole)<5: raise ValueError(f'{train} has {len(whole)} images, too few to hold some out: give test images with --test')
+        if len(whole)<5:
+            raise ValueError(f'{train} has {len(whole)} images, too few to hold some out: give test images with --test')
         fit,held = fit.random_split(.2, seed)
     if both := set(map(str, fit.files)) & set(map(str, held.files)):
-        raise ValueError(f'{len(both)} images are in --train and in --test, such as {Path(sorted(both)[0]).name}: keep them apart')
+        one = Path(sorted(both)[0]).name
+        raise ValueError(f'{len(both)} images are in --train and in --test, such as {one}: keep them apart')
     names = [n for n in fit.names if n in held.names]
     if not names:
         raise ValueError(f"no point has one name in --train ({', '.join(fit.names[:6])}) and in --test "
@@ -112,8 +116,8 @@ def _numbers_of(said, option, names):
     def number(p):
         if p in names: return names.index(p)
         if p.isdigit() and int(p)<len(names): return int(p)
-        more = ', …' if len(names)>8 else ''
-        raise ValueError(f"--{option} names '{p}', but the points are {', '.join(names[:8])}{more}, or numbers from 0 to {len(names)-1}")
+        some = ', '.join(names[:8])+(', …' if len(names)>8 else '')
+        raise ValueError(f"--{option} names '{p}', but the points are {some}, or numbers from 0 to {len(names)-1}")
     return [number(p.strip()) for p in str(said).split(',')]
 
 def size_points(
@@ -129,7 +133,9 @@ def size_points(
     if norm in ('box','image'): return Size(norm)
     if left is not None: return Size('eyes', _numbers_of(left, 'left', names), _numbers_of(right, 'right', names))
     if eyes and {*eyes[0],*eyes[1]}<=set(names): return Size('eyes', *([names.index(n) for n in side] for side in eyes))
-    if norm: raise ValueError(f"--norm eyes: which points are the eyes? Say so with --left and --right ({', '.join(names[:8])}, or numbers)")
+    if norm:
+        raise ValueError('--norm eyes: which points are the eyes? Say so with --left and --right '
+                         f"({', '.join(names[:8])}, or numbers)")
     return Size('box')
 
 def relative_errors(
@@ -165,7 +171,8 @@ def fit_points(
     **few # of `fit_few`: unlabelled, under_warps, groups
 )->LinearRegressor:
     "The regressor that suits the number of labels; raises ValueError where no image has a point"
-    if how in ('few','follow') or (how=='auto' and len(x)<4*x.shape[1] and not bias): return fit_few(x, y, names=names, **few)
+    if how in ('few','follow') or (how=='auto' and len(x)<4*x.shape[1] and not bias):
+        return fit_few(x, y, names=names, **few)
     if not y.isnan().any(): return fit_regressor(x, y, ridge, bias, names)
     fits = []
     for l,name in enumerate(names):
@@ -184,8 +191,8 @@ def seen(
     cache = declared(model).decode(s)
     return cache,detect(model, cache, bs)
 
-#: regressors of all draws; images that each is fitted on; mean of all annotated points (L,2); images that could not be read;
-#: share of the annotated points that the detector cannot see
+#: regressors of all draws; images that each is fitted on; mean of all annotated points (L,2);
+#: images that could not be read; share of the annotated points that the detector cannot see
 Fits = namedtuple('Fits', 'regressors n mean n_lost outside', defaults=(None,None,0,0.))
 
 def fit_all(
@@ -214,7 +221,8 @@ def fit_all(
         if mirror:
             flipped = mirrored(model, cache[i], swap, bs)
             a,b,groups = torch.cat([a,flipped[0]]),torch.cat([b,flipped[1]]),np.tile(np.arange(len(i)), 2)
-        regressors.append(fit_points(a, b, sets.names, fit, ridge, bias, unlabelled=x, under_warps=under_warps, groups=groups))
+        regressors.append(fit_points(a, b, sets.names, fit, ridge, bias,
+                                     unlabelled=x, under_warps=under_warps, groups=groups))
     return Fits(regressors, len(picks[0]), y.nanmean(0), len(cache.problems), cache.share_outside())
 
 def swapped(
@@ -223,9 +231,11 @@ def swapped(
 )->list: # number of each point's partner
     "Partners as numbers; raises ValueError where the points do not tell left from right"
     if lacking := [n for n in names if partners[n] not in names]:
-        raise ValueError(f"--mirror: in the mirror image '{lacking[0]}' becomes '{partners[lacking[0]]}', which is no point")
+        one = lacking[0]
+        raise ValueError(f"--mirror: in the mirror image '{one}' becomes '{partners[one]}', which is no point")
     if all(partners[n]==n for n in names):
-        raise ValueError(f"--mirror: which points change sides? Their names ({', '.join(names[:8])}) say neither left nor right")
+        raise ValueError('--mirror: which points change sides? '
+                         f"Their names ({', '.join(names[:8])}) say neither left nor right")
     return [names.index(partners[n]) for n in names]
 
 # %% ../nbs/10b_points.ipynb #b32f6b0e
@@ -244,7 +254,8 @@ def sets_to_apply(
     eyes = eyes_of(test, s)
     if _has(s, 'test'): s = s.where(split='test')
     if lacking := [n for n in names if n not in s.names]:
-        raise ValueError(f"{test} has no point '{lacking[0]}', which the regressor predicts; it has {', '.join(s.names[:8])}")
+        raise ValueError(f"{test} has no point '{lacking[0]}', which the regressor predicts; "
+                         f"it has {', '.join(s.names[:8])}")
     return Sets(None, s.only(names), names, eyes, n_lost=len(s.problems))
 
 def refuse(
@@ -252,11 +263,13 @@ def refuse(
 ):
     "Raise ValueError for arguments that do not go together"
     if not s.regressor and not s.train:
-        raise ValueError('nothing to fit: give annotated images with --train, or a saved --regressor with --images or --test')
+        raise ValueError('nothing to fit: give annotated images with --train, '
+                         'or a saved --regressor with --images or --test')
     if s.regressor and s.train:
-        raise ValueError('--regressor is applied as it is: leave out --train, or leave out --regressor to fit a new one')
+        raise ValueError('--regressor is applied as it is: leave out --train, or --regressor to fit a new one')
     if s.images and not s.regressor: raise ValueError('--images needs a saved --regressor; to fit one, give --train')
-    if s.regressor and not (s.images or s.test): raise ValueError('what shall the regressor be applied to? Give --images or --test')
+    if s.regressor and not (s.images or s.test):
+        raise ValueError('what shall the regressor be applied to? Give --images or --test')
     if s.images and s.test: raise ValueError('--images and --test are both to predict: give one of them')
     if s.n is not None and (s.n<1 or s.draws<1):
         raise ValueError(f'--n is {s.n} and --draws {s.draws}, but both must be at least 1')
@@ -274,11 +287,12 @@ def opened(
     name,beside = s.model,Path(s.regressor or '').parent/'metrics.json'
     if saved and not name and beside.exists(): name = json.loads(beside.read_text()).get('args', {}).get('model')
     if not name:
-        raise ValueError(f"--model is missing: give a name ({', '.join(pretrained())}) or the detector.safetensors that fse_train wrote")
+        raise ValueError(f"--model is missing: give a name ({', '.join(pretrained())}) "
+                         'or the detector.safetensors that fse_train wrote')
     model = load_detector(name)
     if saved and (k := saved.W.shape[1]//2)!=model.config['n_landmarks']:
-        raise ValueError(f"{s.regressor} takes {k} landmarks, but the detector {name} finds {model.config['n_landmarks']}: "
-                         'give the --model that it was fitted with')
+        raise ValueError(f'{s.regressor} takes {k} landmarks, but the detector {name} '
+                         f"finds {model.config['n_landmarks']}: give the --model that it was fitted with")
     return model,str(name if name in pretrained() else Path(name).resolve()),saved
 
 # %% ../nbs/10b_points.ipynb #e81bf5cf
@@ -295,12 +309,13 @@ def measure(
     mean:np.ndarray|None, # mean shape (N,L,2), likewise
     size:Size # by which errors are divided
 )->tuple: # what the record holds, and name → errors (N,) for the figure
-    "Errors of the first regressor, of each point, of all draws and of the mean shape; raises ValueError where there are none"
+    "Errors of the first regressor, its points, all draws and the mean shape; raises ValueError where there are none"
     true,square = cache.to_original(slice(None), cache.points),cache.geometry.square/cache.size
     width = (cache.boxes[:,2]-cache.boxes[:,0])*square # without the border
     errors = [relative_errors(p, true, size, width) for p in predicted]
     by = _divided_by(size, cache.names)
-    if not errors[0].isfinite().any(): raise ValueError(f'no test image has an error: the {by} is never known; see --norm')
+    if not errors[0].isfinite().any():
+        raise ValueError(f'no test image has an error: the {by} is never known; see --norm')
     points = dict(zip(cache.names, (100*errors[0].nanmean(0)).tolist()))
     record,curves = dict(error_divided_by=by, error_percent=percent(errors[0]), points_percent=points),{}
     if len(errors)>1:
@@ -371,14 +386,16 @@ def _say(run, train):
     lost = f"; {run['left_out']} left out" if run['left_out'] else ''
     print(f"{fitted}{run['images']} images to predict, {len(run['points'])} points{lost}")
     if share := run.get('points_outside_percent'):
-        print(f'{share:.0f}% of the annotated points lie outside of what the detector sees: leave less room round the object')
+        print(f'{share:.0f}% of the annotated points lie outside of what the detector sees: '
+              'cut the images with more room round the object')
     if not (e := run.get('error_percent')): return
     print(f"error {e['mean']:.2f}% (95% interval {e['low']:.2f} to {e['high']:.2f}, median {e['median']:.2f}, "
           f"over 10%: {e['failure']:.1f}% of {e['n']} images)")
     mean = run.get('mean_shape_percent')
     print(f"divided by the {run['error_divided_by']}" + (f"; mean shape: {mean['mean']:.2f}%" if mean else ''))
     if d := run.get('draws_percent'):
-        print(f"{len(d['all'])} draws of {run['args']['n']} images: {d['mean']:.2f} ± {d['sd']:.2f}%; the files are of the first")
+        print(f"{len(d['all'])} draws of {run['args']['n']} images: {d['mean']:.2f} ± {d['sd']:.2f}%; "
+              'the files are of the first')
 
 def regress(
     s # arguments of `fse_regress`
@@ -395,14 +412,16 @@ def regress(
     in_files = lambda pts: cache.to_original(slice(None), pts.numpy())
     predicted = [in_files(reg(landmarks)) for reg in fits.regressors]
     mean = None if fits.mean is None else in_files(fits.mean.expand(len(cache), -1, -1))
-    run = _record(s, name) | dict(images=len(cache), left_out=sets.n_lost+fits.n_lost+len(cache.problems), points=sets.names)
+    n_lost = sets.n_lost+fits.n_lost+len(cache.problems)
+    run = _record(s, name) | dict(images=len(cache), left_out=n_lost, points=sets.names)
     if not saved: run |= dict(train_images=fits.n, points_outside_percent=100*fits.outside)
     record,curves = measure(cache, predicted, mean, size) if size else ({},{})
     run |= record
     s.out.mkdir(parents=True, exist_ok=True)
     if not saved: fits.regressors[0].save(s.out/'regressor.safetensors')
     images = None if sets.test.images is None else sets.test.images[cache.index]
-    wrote = write_points(LandmarkSet(cache.files, predicted[0], sets.names, images=images, name='predictions'), s.out, s.to)
+    points = LandmarkSet(cache.files, predicted[0], sets.names, images=images, name='predictions')
+    wrote = write_points(points, s.out, s.to)
     write_json(s.out/'metrics.json', run)
     regression_sheet(cache, fits.regressors[0](landmarks), curves, s.out/'figure.png')
     _say(run, s.train)

@@ -9,7 +9,7 @@ __all__ = ['ENOUGH', 'step_seconds', 'plan_run', 'planned', 'geometry_for', 'is_
            'refuse', 'begun', 'resumed', 'EpochLines', 'fit_run', 'verdict', 'toy_errors', 'landmark_sheet', 'left_out',
            'start_run', 'announce', 'finish', 'say_results', 'train']
 
-# %% ../nbs/10a_runs.ipynb #fb6b3267
+# %% ../nbs/10a_runs.ipynb #eb06e54b
 import copy, json, math, sys, time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,7 +27,7 @@ from .regress import fit_regressor
 from .confidence import fit_confidence
 from .export import load_detector, pretrained, save_detector
 
-# %% ../nbs/10a_runs.ipynb #0df3c354
+# %% ../nbs/10a_runs.ipynb #e885d058
 def step_seconds(
     learn:LandmarkLearner, # its model is copied, and stays as it is
     scale:float=1., # resolution, see `Geometry`
@@ -62,7 +62,7 @@ def plan_run(
     bs = learn.dls.train.bs
     return dict(n_epoch=n_epoch, epoch_size=max(1, int(.93*60*minutes/seconds)//n_epoch//bs)*bs)
 
-# %% ../nbs/10a_runs.ipynb #1519ec0a
+# %% ../nbs/10a_runs.ipynb #b841aafa
 #: pairs after which landmarks of drawn faces follow
 ENOUGH = 6000
 
@@ -84,7 +84,7 @@ def planned(
               f'here --minutes {math.ceil(minutes*ENOUGH/total)}')
     return plan | dict(minutes=minutes)
 
-# %% ../nbs/10a_runs.ipynb #a8297cf9
+# %% ../nbs/10a_runs.ipynb #68ab9e6e
 def geometry_for(
     s, # arguments of `fse_train`: dataset, size
     start=None # the detector that is trained on
@@ -114,7 +114,7 @@ def training_images(
     cache.problems = pd.concat([images.problems,cache.problems], ignore_index=True)
     return cache,None,about
 
-# %% ../nbs/10a_runs.ipynb #cb690399
+# %% ../nbs/10a_runs.ipynb #36123b72
 def learner_for(
     s, # arguments of `fse_train`
     start=None # the detector that is trained on
@@ -127,7 +127,7 @@ def learner_for(
                              seed=s.seed, model=start, arch=s.arch)
     return learn,about
 
-# %% ../nbs/10a_runs.ipynb #f3ed496b
+# %% ../nbs/10a_runs.ipynb #1fd38192
 def located(s): # arguments of `fse_train`; the same, with paths that hold from any folder
     "Paths made absolute"
     full = lambda path: None if path is None else str(Path(path).resolve())
@@ -175,7 +175,7 @@ def resumed(
                          'give only --out')
     return s._replace(**its),run
 
-# %% ../nbs/10a_runs.ipynb #87670967
+# %% ../nbs/10a_runs.ipynb #d2c3707d
 class EpochLines:
     "What a learner logs, in columns, a line an epoch"
     def __init__(self,
@@ -208,7 +208,7 @@ def fit_run(
     with nullcontext() if bars else learn.no_bar():
         learn.fit_recipe(plan['n_epoch'], checkpoint=checkpoint, resume=resume)
 
-# %% ../nbs/10a_runs.ipynb #4de8d3bc
+# %% ../nbs/10a_runs.ipynb #fa19e434
 def verdict(
     measures:dict, # of the last epoch, see `landmark_metrics`
     n_landmarks:int, # K
@@ -219,26 +219,28 @@ def verdict(
     static,border = (round(measures[k]*n_landmarks) for k in ('share_static','share_on_border'))
     few = f' ({pairs:,} pairs are few)' if pairs<ENOUGH else ''
     if static:
-        return (f'{static} of {n_landmarks} landmarks stand still: train longer{few}, crop the images tighter round the object, '
-                f"or start from a detector of something similar with --finetune ({', '.join(pretrained())})")
+        return (f'{static} of {n_landmarks} landmarks stand still: train longer{few}, crop the images tighter round '
+                f"the object, or start from a detector of similar things with --finetune ({', '.join(pretrained())})")
     if border:
-        return (f'{border} of {n_landmarks} landmarks sit on the border of what is seen: leave more room round the object, '
-                f'or train with fewer landmarks{few}')
-    return f'all {n_landmarks} landmarks follow their image: find them in others with fse_detect FOLDER --model {detector}'
+        return (f'{border} of {n_landmarks} landmarks sit on the border of what is seen: '
+                f'leave more room round the object, or train with fewer landmarks{few}')
+    return (f'all {n_landmarks} landmarks follow their image: '
+            f'find them in others with fse_detect FOLDER --model {detector}')
 
-# %% ../nbs/10a_runs.ipynb #c36ade61
+# %% ../nbs/10a_runs.ipynb #9f4ed984
 def toy_errors(
     model, # detector
-    seed:int=0 # of the run; other faces are drawn
+    seed:int=0, # of the run; other faces are drawn
+    n=(1000,500) # faces to fit on, and to test on
 )->dict: # regressed, mean_shape: % of the inter-ocular distance
     "Error of the true points of new toy faces, regressed from the landmarks"
-    draw = lambda n, i: model.geometry.decode(toy_faces(n, seed=seed+i, size=model.geometry.square))
-    (x,y),(xs,ys) = ((detect(model, c), torch.from_numpy(c.points)) for c in (draw(1000, 2),draw(500, 3)))
-    percent = lambda errors: 100*errors.mean().item()
-    return dict(regressed=percent(interocular_error(fit_regressor(x, y)(xs), ys)), mean_shape=percent(mean_shape_error(y, ys)))
+    caches = [model.geometry.decode(toy_faces(k, seed=seed+2+i, size=model.geometry.square)) for i,k in enumerate(n)]
+    (x,y),(xs,ys) = ((detect(model, cache), torch.from_numpy(cache.points)) for cache in caches)
+    errors = dict(regressed=interocular_error(fit_regressor(x, y)(xs), ys), mean_shape=mean_shape_error(y, ys))
+    return {name:100*e.mean().item() for name,e in errors.items()}
 
 def landmark_sheet(
-    learn:LandmarkLearner,
+    learn:LandmarkLearner, # that was fitted
     path, # picture to write
     n:int=8, # images
     ds_idx:int=1 # of the loader: 1 is what was held out
@@ -249,7 +251,7 @@ def landmark_sheet(
     plt.gcf().savefig(path, dpi=110, bbox_inches='tight')
     plt.close()
 
-# %% ../nbs/10a_runs.ipynb #9db2a513
+# %% ../nbs/10a_runs.ipynb #be11ea0a
 def left_out(
     problems, # table of `LandmarkSet.problems`
     n:int, # images that are left
@@ -285,11 +287,11 @@ def announce(
     plan,until = run['plan'],''
     if plan.get('minutes') and not resume:
         until = time.strftime(', until about %H:%M', time.localtime(time.time()+60*plan['minutes']))
+    n_epoch,size = plan['n_epoch'],plan['epoch_size']
     print(f"{run['data']}: {len(learn.dls.train.dataset)} images to train, {len(learn.dls.valid.dataset)} held out; "
-          f"{plan['n_epoch']} epochs of {plan['epoch_size']} pairs, {plan['n_epoch']*plan['epoch_size']:,} in all{until}",
-          flush=True)
+          f'{n_epoch} epochs of {size} pairs, {n_epoch*size:,} in all{until}', flush=True)
 
-# %% ../nbs/10a_runs.ipynb #c49f4582
+# %% ../nbs/10a_runs.ipynb #f9ac63d7
 def finish(
     learn:LandmarkLearner, # that was fitted
     s, # arguments of `fse_train`
@@ -304,7 +306,8 @@ def finish(
     learn.model.confidence = fit_confidence(learn.model, learn.dls.train.dataset, learn.warp_pairs.warps, n=200)
     card = dict(config=learn.run_config, equivariance_px=run['metrics']['equivariance_px'])
     if s.dataset: card |= dict(category=DATASETS[s.dataset].about, licence=DATASETS[s.dataset].licence)
-    detector = save_detector(learn.model, s.out/'detector.safetensors', run={k:v for k,v in run.items() if k!='args'}|card)
+    about = {k:v for k,v in run.items() if k!='args'}
+    detector = save_detector(learn.model, s.out/'detector.safetensors', run=about|card)
     landmark_sheet(learn, s.out/'landmarks.png')
     write_json(s.out/'run.json', run)
     say_results(run, learn.model, detector)
@@ -316,7 +319,8 @@ def say_results(
 ):
     "The numbers of a run, the verdict, and what was written"
     side = model.geometry.crop
-    print(f"equivariance error {run['metrics']['equivariance_px']:.2f} px of the {side}×{side} crop, on held-out images and warps")
+    print(f"equivariance error {run['metrics']['equivariance_px']:.2f} px of the {side}×{side} crop, "
+          'on held-out images and warps')
     if e := run.get('error_percent'):
         print(f"true points by a linear map of the landmarks: {e['regressed']:.1f}% of the inter-ocular distance "
               f"(mean shape: {e['mean_shape']:.1f}%)")
