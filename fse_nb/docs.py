@@ -122,19 +122,15 @@ class SitePage:
         "The exported cells, each behind the last documentation of what it defines"
         found = [(i,re.search(r'^show_doc\(([\w.]+)', c.source, re.M)) for i,c in enumerate(self.nb.cells)]
         shown = {m[1]:i for i,m in found if m}
+        titled = {n for n,i in shown.items() if '.' not in n or f'### {n}' in str(self.nb.cells[i].get('outputs'))}
         behind = exported_behind(_sources(self.path, 'code'), shown)
         for i in sorted(behind, reverse=True):
             for source in reversed(behind[i]):
                 self.nb.cells.insert(i+1, self.cell(folded(source, 'Source')))
-                anchors = [n.lower() for n in defined(source)+methods(source) if not self.has_title(n, shown)]
-                if anchors: # nbdev links to methods that it gives no anchor
+                anchors = [n.lower() for n in defined(source)+methods(source) if n not in titled]
+                if anchors: # nbdev links to methods that it gives no anchor; a wrapped one is shown without its class
                     marks = ' '.join(f'<a id="{n}"></a>' for n in anchors)
                     self.nb.cells.insert(i+1, self.cell(marks, 'markdown'))
-
-    def has_title(self, name, shown):
-        "Is a name documented under a title of its own? A wrapped method is shown without its class"
-        if name not in shown: return False
-        return '.' not in name or f'### {name}' in str(self.nb.cells[shown[name]].get('outputs'))
 
 def exported_behind(
     sources:list, # of all code cells

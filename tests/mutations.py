@@ -105,6 +105,18 @@ MUTATIONS = [
     ('a file is replaced before it is whole', '00b_store',
      "open(tmp, 'wb')",
      "open(path, 'wb')"),
+    ('a distance of before is read as a share', '28_results',
+     "names = _PIXELS if 'px' in o else _SHARES",
+     'names = _SHARES'),
+    ('errors in per cent are taken for fractions', '28_results',
+     "dict(mean=e['mean_shape_percent']),1",
+     "dict(mean=e['mean_shape_percent']),100"),
+    ('the source of a cell stands behind the first of its names', '40_site',
+     'if where: last = max(where)',
+     'if where: last = min(where)'),
+    ('a method that is shown without its class gets no anchor', '40_site',
+     "if '.' not in n or f'### {n}' in str(",
+     'if True or str('),
 ]
 
 def copy_of_the_project(folder):
