@@ -34,7 +34,7 @@ class Clock(Callback):
         began = self.learn.start!=(0,0) and self.file.exists()
         self.kept = dict(seconds=0., core_seconds=0., all_core_seconds=time.process_time())
         if began: self.kept = json.loads(self.file.read_text())
-        self.training_since,self.saved = None,self.learn.checkpoint.last
+        self.training_since,self.saved = None,self.learn.checkpoint.saved_at
         self.all_since = time.process_time()
 
     def before_train(self): self.training_since = time.time(),time.process_time()
@@ -52,8 +52,8 @@ class Clock(Callback):
         return d
 
     def _keep(self):
-        if self.learn.checkpoint.last==self.saved: return
-        self.saved = self.learn.checkpoint.last
+        if self.learn.checkpoint.saved_at==self.saved: return
+        self.saved = self.learn.checkpoint.saved_at
         write_json(self.file, self.now())
     def after_batch(self): self._keep()
     def after_epoch(self):

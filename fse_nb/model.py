@@ -10,7 +10,7 @@ __all__ = ['LAYOUTS', 'LASTS', 'PADDINGS', 'ARCHS', 'full_precision', 'spatial_s
            'receptive_field', 'flops', 'n_params', 'dead_channels', 'reuse_memory']
 
 # %% ../nbs/02_model.ipynb #531c619a
-import ctypes, torch, torch.nn.functional as F
+import ctypes, inspect, torch, torch.nn.functional as F
 from contextlib import contextmanager
 from functools import partial, wraps
 from torch import nn, Tensor
@@ -176,6 +176,12 @@ def evaluating(
         for layer,mode in modes: layer.training = mode
 
 # %% ../nbs/02_model.ipynb #5d1b98cb
+def _with_defaults(make_body, options):
+    "The options of a body and the defaults of those that are not given, as JSON would give them back"
+    known = {k:p.default for k,p in inspect.signature(make_body).parameters.items()
+             if p.default is not p.empty and k!='n_in'}
+    return {k:list(v) if isinstance(v, tuple) else v for k,v in {**known, **options}.items()}
+
 class LandmarkDetector(nn.Module):
     "Images (B,n_in,H,W) in [-1,1] to the score maps (B,K,H/stride,W/stride) of K landmarks: a body and a last layer"
     def __init__(self,
@@ -195,6 +201,7 @@ class LandmarkDetector(nn.Module):
         if n_landmarks<1: raise ValueError(f"n_landmarks is {n_landmarks}: a detector needs at least 1")
         if geometry is not None and geometry.channels!=n_in:
             raise ValueError(f"the geometry shows {geometry.channels} channels, but n_in is {n_in}: make them equal")
+        options = _with_defaults(ARCHS[arch], options)
         self.config = dict(n_landmarks=n_landmarks, n_in=n_in, arch=arch, last=last, **options)
         self.geometry = geometry
         self.body = ARCHS[arch](n_in=n_in, **options)

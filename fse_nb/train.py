@@ -352,9 +352,9 @@ class Checkpoint(Callback):
         path, # file to write
         every:float=60. # seconds
     ): self.path,self.every = Path(path),every
-    def before_fit(self): self.last = time.time()
+    def before_fit(self): self.saved_at = time.time()
     def after_batch(self):
-        if self.training and time.time()-self.last > self.every: self.save(self.epoch, self.iter+1)
+        if self.training and time.time()-self.saved_at > self.every: self.save(self.epoch, self.iter+1)
     def after_epoch(self): self.save(self.epoch+1, 0)
 
     def save(self,
@@ -369,7 +369,7 @@ class Checkpoint(Callback):
                     n_batch=len(self.dls.train), pct_train=self.pct_train, run=getattr(self.learn, 'run_config', {}),
                     parts={name:m for name,(_,m) in packed.items()})
         save_tensors(self.path, tensors, meta)
-        self.last = time.time()
+        self.saved_at = time.time()
 
 # %% ../nbs/05_train.ipynb #7bc11f21
 class Resume(Callback):
