@@ -165,7 +165,7 @@ def mtfl(
                 origin=origin, **kwargs)
     return _of_split(s, split)
 
-# %% ../nbs/04e_datasets.ipynb #737d195e
+# %% ../nbs/04e_datasets.ipynb #893666fe
 aflw_points = '''
     LeftBrowLeftCorner LeftBrowCenter LeftBrowRightCorner RightBrowLeftCorner RightBrowCenter RightBrowRightCorner
     LeftEyeLeftCorner LeftEyeCenter LeftEyeRightCorner RightEyeLeftCorner RightEyeCenter RightEyeRightCorner LeftEar
@@ -222,7 +222,7 @@ def _w300_part(folder, part, **kwargs):
     s.split,s.meta = np.array([split]*len(s)),pd.DataFrame(dict(part=[part]*len(s), subset=[subset]*len(s)))
     return s
 
-# %% ../nbs/04e_datasets.ipynb #40fd62ad
+# %% ../nbs/04e_datasets.ipynb #ed40553c
 def w300(
     root=None, # default: 300w below `FSE_DATA`
     split:str=None, # 'train' or 'test'; default: both
@@ -324,7 +324,7 @@ def _mnist_part(raw, part):
     if len(images)!=len(digits): raise BadData(f'{raw}: {len(images)} images but {len(digits)} labels in {part}.')
     return images,digits
 
-# %% ../nbs/04e_datasets.ipynb #bf472e93
+# %% ../nbs/04e_datasets.ipynb #de69e109
 def mnist(
     root=None, # default: MNIST below `FSE_DATA`
     split:str=None, # 'train', 'valid' or 'test'; default: all
@@ -420,7 +420,7 @@ def load_label(
     if near<.95: raise BadData(f'{path} is a label image in colours that are not those of FASSEG: numbers are needed.')
     return classes
 
-# %% ../nbs/04e_datasets.ipynb #36f6986d
+# %% ../nbs/04e_datasets.ipynb #5be2f432
 def _label_kind(path):
     "'fasseg' if the colours of a label say so, else 'numbers'"
     with Image.open(path) as im:
@@ -515,7 +515,7 @@ def mean_shape(self:LandmarkSet):
     spread = np.sqrt(np.nanmean((p**2).sum(-1), 1))
     return np.nanmean(p/spread[:,None,None], 0)
 
-# %% ../nbs/04e_datasets.ipynb #2dce3986
+# %% ../nbs/04e_datasets.ipynb #68d524c5
 EYES = dict(five=(0,1), **w300_norms) # left, right: a number, or several whose mean it is
 FLIP = dict(five=[1,0,2,4,3], # number of each point's partner in the mirror image
     cats=[1,0,2, 8,7,6,5,4,3],
@@ -548,7 +548,7 @@ class Dataset:
     images:str='' # how many there are
     home:str='' # where the original is
 
-# %% ../nbs/04e_datasets.ipynb #979d4f28
+# %% ../nbs/04e_datasets.ipynb #97a21126
 _FIVE = dict(eyes=EYES['five'], mirror=FLIP['five'])
 _ASK,_RESEARCH,_TCDCN = 'see the original release','non-commercial research','mmlab.ie.cuhk.edu.hk/projects/TCDCN.html'
 
