@@ -22,6 +22,7 @@ from fse_nb.data import cfp, landmark_dls
 from fse_nb.detect import detect
 from fse_nb.export import load_detector, save_detector
 from fse_nb.results import origin
+from fse_nb.runs import plan_run
 from fse_nb.store import write_json
 from fse_nb.train import DEFAULT_ARCH, Checkpoint
 from fse_nb.warps import WarpSampler
@@ -152,9 +153,8 @@ def planned(learn, args, file, resume, origin):
     if resume and file.exists(): plan = json.loads(file.read_text())
     else:
         if args.pairs: plan = dict(n_epoch=args.n_epoch, epoch_size=args.pairs//args.n_epoch//args.bs*args.bs)
-        else:
-            from fse_nb.runs import plan_run
-            plan = plan_run(learn, args.minutes, args.n_epoch)
+        else: plan = plan_run(learn, args.minutes, args.n_epoch)
+        if not plan['epoch_size']: raise SystemExit(f'too short: an epoch needs at least {args.bs} pairs, a batch')
         plan |= dict(origin=origin, calls=[])
     plan['calls'].append({k:origin[k] for k in ('started','commit')})
     write_json(file, plan)
