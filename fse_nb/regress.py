@@ -309,7 +309,7 @@ def fit_few(
     sources:list|None=None, # of the landmarks
     under_warps=None # of `landmarks_under_warps`: with three labels or more the points follow them, see `equivariant`
 )->LinearRegressor:
-    "W = S(p) ⊗ I + B (I − P) for few labels: a spline, and a correction; raises ValueError without labels"
+    "W = S(p) ⊗ I + B for few labels: a spline, and a correction by the shape; raises ValueError without labels"
     x,y = (o.cpu().double() for o in (landmarks,points))
     whole = y.isfinite().flatten(1).all(1)
     if not whole.any(): raise ValueError('no image has all its points annotated')
@@ -326,9 +326,9 @@ def fit_few(
     unit = torch.linalg.eigvalsh(torch.cov(r_unlabelled.T))[-1].item() if len(u)>1 else 0.
     B = shape_correction(r, y.flatten(1)-x.flatten(1)@W.T, v, groups, unit, ridge)
     if B is not None:
-        corrected = (x.flatten(1)@Q.T@B.T).view_as(y)
+        corrected = (x.flatten(1)@B.T).view_as(y)
         p = place_points(x, y-corrected, m, v, stiff, start=p)
-        W = spline(p)+B@Q
+        W = spline(p)+B
     reg,n = LinearRegressor(W.float(), None, names, sources),len(np.unique(groups))
     if under_warps is None or n<3: return reg
     return equivariant(reg, x, y, under_warps, weight=min(1., 5/n), trust=v)
