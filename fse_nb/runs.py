@@ -234,7 +234,8 @@ def toy_errors(
     n=(1000,500) # faces to fit on, and to test on
 )->dict: # regressed, mean_shape: % of the inter-ocular distance
     "Error of the true points of new toy faces, regressed from the landmarks"
-    caches = [model.geometry.decode(toy_faces(k, seed=seed+2+i, size=model.geometry.square)) for i,k in enumerate(n)]
+    draw = lambda k, i: toy_faces(k, seed=seed+2+i, size=model.geometry.square)
+    caches = [model.geometry.decode(draw(k, i)) for i,k in enumerate(n)]
     (x,y),(xs,ys) = ((detect(model, cache), torch.from_numpy(cache.points)) for cache in caches)
     errors = dict(regressed=interocular_error(fit_regressor(x, y)(xs), ys), mean_shape=mean_shape_error(y, ys))
     return {name:100*e.mean().item() for name,e in errors.items()}
