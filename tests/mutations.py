@@ -3,6 +3,7 @@
     python tests/mutations.py              all of them, a few core-minutes each ten
     python tests/mutations.py 3 17         the third and the seventeenth
     python tests/mutations.py --list
+    python tests/mutations.py --check      only whether every line to break is there, in a second
 
 A mutation is made in a copy of the repository: in the cell that is exported, and so in the module as well. Then the
 notebook is tested. A mutation that no test notices is printed as SURVIVED, and the exit status is 1. A mutation whose
@@ -117,6 +118,30 @@ MUTATIONS = [
     ('a method that is shown without its class gets no anchor', '40_site',
      "if '.' not in n or f'### {n}' in str(",
      'if True or str('),
+    ('errors are divided by the eyes of the prediction', '06a_errors',
+     '/eye_distance(target,',
+     '/eye_distance(pred,'),
+    ('mirror images are not mirrored', '06_regress',
+     'detect(model, x.flip(-1))',
+     'detect(model, x)'),
+    ('wide layers learn as fast as narrow ones', '06c_supervised',
+     'lr*64/weight.shape[1]',
+     'lr'),
+    ('all of a data set is trained on', '10a_runs',
+     "images,about = images.where(split='train'),f'{about} (train)'",
+     "images,about = images,f'{about} (train)'"),
+    ('the warps of a data set are ignored', '10a_runs',
+     'warps=DATASETS[s.dataset].warps if s.dataset else FACES',
+     'warps=FACES'),
+    ('a resumed run ignores its settings', '10a_runs',
+     'return s._replace(**its),run',
+     'return s,run'),
+    ('training and test images change places', '10b_points',
+     'Sets(fit.only(names), held.only(names)',
+     'Sets(held.only(names), fit.only(names)'),
+    ('the width of an image counts its border', '10b_points',
+     '(cache.boxes[:,2]-cache.boxes[:,0])*square',
+     '(cache.boxes[:,2]-cache.boxes[:,0])'),
 ]
 
 def copy_of_the_project(folder):
@@ -141,6 +166,14 @@ def mutate(notebook, line, broken):
     notebook.write_text(json.dumps(nb, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
     return before
 
+def check():
+    "Every line to break stands in one exported cell"
+    with tempfile.TemporaryDirectory() as tmp:
+        for _,notebook,line,broken in MUTATIONS:
+            copy = Path(shutil.copy2(ROOT/'nbs'/f'{notebook}.ipynb', tmp))
+            mutate(copy, line, broken)
+    print(f'{len(MUTATIONS)} lines to break are there')
+
 def module_of(notebook):
     "Name of the module that a notebook is exported to"
     for cell in json.loads(notebook.read_text(encoding='utf-8'))['cells']:
@@ -159,7 +192,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('numbers', nargs='*', type=int, help='of the mutations to make, from 1; default: all')
     parser.add_argument('--list', action='store_true', help='print the mutations and stop')
+    parser.add_argument('--check', action='store_true', help='see that every line to break is there and stop')
     args = parser.parse_args()
+    if args.check: return check()
     if args.list:
         for i,(what,notebook,*_) in enumerate(MUTATIONS, 1): print(f'{i:2d} {notebook}: {what}')
         return
