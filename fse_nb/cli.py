@@ -7,7 +7,7 @@ Docs: https://fse-nb.github.io/fse_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['REGISTRIES', 'TrainSettings', 'RegressSettings', 'names_in', 'one_of', 'a_detector', 'formats', 'labels',
            'one_sentence', 'settings_of', 'fse_train', 'fse_detect', 'check_outputs', 'images_in', 'landmark_table',
-           'draw_landmarks', 'fse_regress', 'fse_export']
+           'draw_landmarks', 'fse_regress', 'open_labels', 'train_test', 'fse_export']
 
 # %% ../nbs/10_cli.ipynb #7cbef1e7
 import ast, inspect, os, re, sys, warnings
@@ -245,6 +245,22 @@ def fse_regress(
         regress(settings)
 
 RegressSettings = settings_of(fse_regress)
+
+# %% ../nbs/10_cli.ipynb #15eeb674
+def open_labels(
+    what, # a name in `DATASETS`, or the path of annotation in one of `FORMATS`
+    root=None # folder of the images, or of the data set
+): # a `LandmarkSet`
+    "What `fse_regress --train` opens; raises ValueError where there is nothing to be used"
+    from fse_nb import points
+    return points.open_labels(what, root)
+
+def train_test(
+    train, test=None, root=None, seed:int=0 # as of `fse_regress`
+): # two `LandmarkSet`s
+    "What `fse_regress` fits on, and what it tests on"
+    from fse_nb import points
+    return points.train_test(train, test, root, seed)[:2]
 
 # %% ../nbs/10_cli.ipynb #d9583054
 _ENDS = {'onnx':'.onnx', 'safetensors':'.safetensors', 'hub-folder':''}
