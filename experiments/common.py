@@ -12,7 +12,7 @@ from fse_nb.data import shoes, toy_faces, w300
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error
 from fse_nb.regress import fit_regressor, procrustes_mean
-from fse_nb.results import origin, write_record
+from fse_nb.results import write_record
 from fse_nb.train import landmark_learner
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -578,6 +578,16 @@ def decode_images(
 
 # %% ../nbs/04c_decode.ipynb #6fe78850
 @patch
+def check_border(self:Geometry,
+    other:Geometry # that made some squares
+):
+    "Raise ValueError for squares with another border, which a detector of this geometry would take for the image"
+    edge = lambda g: (g.border, g.fill if g.border else 0)
+    if edge(other)!=edge(self):
+        raise ValueError(f'these squares have a border of {other.border} pixels of {other.fill}, '
+                         f'not of {self.border} of {self.fill}: decode the images anew')
+
+@patch
 def decode(self:Geometry,
     images, # all that `decode_images` takes, or an `ImageCache` of squares like these
     **kwargs # of `decode_images`: cache, n_workers, …
@@ -588,9 +598,7 @@ def decode(self:Geometry,
     if its==self: return images # also pairs of squares, one above the other
     if images.size!=self.size:
         raise ValueError(f'these squares have {images.size} pixels, not {self.size}: decode the images anew')
-    if (its.border,its.fill*bool(its.border))!=(self.border,self.fill*bool(self.border)):
-        raise ValueError(f'these squares have a border of {its.border} pixels of {its.fill}, '
-                         f'not of {self.border} of {self.fill}: decode the images anew')
+    self.check_border(its)
     return images._with(geometry=self)
 
 # %% ../nbs/04c_decode.ipynb #4d07be52

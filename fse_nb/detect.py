@@ -41,6 +41,16 @@ def _seen(model, images, bs):
             p = model.probs(seen)
             yield p,model.points(p, seen.shape[-2:], geometry.extent)
 
+def _squares(model, images):
+    "Squares of images of any kind, and the function that carries points of them to the images"
+    unmoved = lambda pts: pts
+    if not isinstance(images, (Tensor,ImageCache)): return declared(model).decode(images),unmoved
+    if isinstance(images, ImageCache):
+        declared(model).check_border(images.geometry)
+        return images,unmoved
+    if images.ndim!=4 or images.shape[-1]==images.shape[-2]: return images,unmoved
+    return _central_square(images)
+
 def _central_square(x):
     "The middle of oblong images, and the function that carries points of it to the whole image"
     h,w = x.shape[-2:]
@@ -62,15 +72,12 @@ def detect(
         raise ValueError('this detector has no calibrated confidence: '
                          'give it one with fse_nb.confidence.fit_confidence(model, images)')
     if not isinstance(images, (Tensor,ImageCache)): return _detect_files(model, images, bs, with_confidence)
-    back = None
-    oblong = isinstance(images, Tensor) and images.ndim==4 and images.shape[-1]!=images.shape[-2]
-    if oblong: images,back = _central_square(images)
+    squares,back = _squares(model, images)
     pts,sure = [],[]
-    for p,landmarks in _seen(model, images, bs):
+    for p,landmarks in _seen(model, squares, bs):
         pts.append(landmarks.cpu())
         if with_confidence: sure.append(conf(p).cpu())
-    pts = torch.cat(pts)
-    if back: pts = back(pts)
+    pts = back(torch.cat(pts))
     return (pts,torch.cat(sure)) if with_confidence else pts
 
 def _detect_files(model, images, bs, with_confidence):
@@ -89,5 +96,5 @@ def detect_maps(
     bs:int=64 # images in a batch
 )->Tensor: # (N,K,h,w) over the central crop, each map sums to 1
     "Probability maps of images, whose means are the landmarks of `detect`"
-    if not isinstance(images, (Tensor,ImageCache)): images = declared(model).decode(images)
-    return torch.cat([p.cpu() for p,_ in _seen(model, images, bs)])
+    squares,_ = _squares(model, images)
+    return torch.cat([p.cpu() for p,_ in _seen(model, squares, bs)])

@@ -16,7 +16,6 @@ from scipy.stats import bootstrap
 from .warps import FACES, ThinPlateWarp, WarpSamplers
 from .model import LandmarkDetector, evaluating
 from .decode import as_float, resize_to
-from .datasets import EYES
 from .detect import _batches, declared
 from .train import WarpPairs, pair_stats
 

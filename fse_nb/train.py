@@ -16,13 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np, torch
-from torch import Tensor, nn
+from torch import Tensor
 from fastai.basics import *
 from fastai.callback.schedule import ParamScheduler, combined_cos, sched_exp
 from fastai.callback.tracker import TrackerCallback, ReduceLROnPlateau, EarlyStoppingCallback
 from fastai.torch_core import show_images
 
-from .coords import to_pixels
 from .draw import show_landmarks
 from .store import load_tensors, save_tensors
 from .warps import FACES, WarpSamplers, warp_pair
@@ -496,14 +495,12 @@ class LandmarkLearner(Learner):
 
     def predict(self,
         item # one image: file, array (H,W,3), or tensor (C,H,W) in [-1,1]
-    ): # landmarks (K,2) in [-1,1] of the image, probability maps (K,h,w) of the crop
-        "Landmarks of one image, and the maps whose means they are"
-        images = item[None] if isinstance(item, (Tensor,np.ndarray)) else [item]
+    ): # landmarks (K,2) in [-1,1] of the tensor, or of the square that is made of a file or an array; maps (K,h,w)
+        "Landmarks of one image, and the probability maps of the crop whose means they are"
         model = get_model(self.model)
-        pts = detect(model, images)
-        if isinstance(images, Tensor): return pts[0],detect_maps(model, images)[0]
-        cache = model.geometry.decode(images)
-        return detect(model, cache)[0],detect_maps(model, cache)[0]
+        if isinstance(item, Tensor): images = item[None]
+        else: images = model.geometry.decode(item[None] if isinstance(item, np.ndarray) else [item])
+        return detect(model, images)[0],detect_maps(model, images)[0]
 
 # %% ../nbs/05_train.ipynb #31c4d670
 @patch

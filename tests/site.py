@@ -10,7 +10,7 @@ python tests/site.py --shots DIR [--full] [--only PAGE …]   no checks, but pic
 Needs playwright and a Chromium (FSE_CHROMIUM, /usr/bin/chromium, or playwright's own). `--build` runs nbdev-docs first.
 axe comes from npm: `bash tools/vendor.sh axe DIR`, then `--axe DIR/axe.min.js`; without it, that part says that it did
 not run."""
-import argparse, base64, io, json, os, re, subprocess, sys, threading
+import argparse, base64, io, os, re, subprocess, sys, threading
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
