@@ -2,12 +2,14 @@
 
     python experiments/evaluate.py faces-10 runs/annealed_k30_s0.safetensors --sets cfp mafl mtfl 300w
     python experiments/evaluate.py faces-10 --methods    # fits for few labels, on rows of the cfp training split
-    python experiments/evaluate.py faces-10 faces-30 faces-50 --halves # what the map from cfp costs on AFLW
+    python experiments/evaluate.py faces-10 --frozen --sets mafl   # what the features under the landmarks know
     python experiments/evaluate.py --supervised --sets cfp --n all 20 --steps 1500   # from scratch
 
-Which images a set has and how they are cut is told by `labelled` of common.py. On AFLW there are two regressors: from
-the images as they are, and with a warped copy of each, the paper's augmentation. Nothing is selected on a test split.
-Landmarks that were found are kept in runs/, and a supervised network continues where it was interrupted: call the
+Which images a set has and how they are cut is told by `labelled` of common.py. A record holds the error of a linear map
+without bias (`error`) and with a warped copy of each training image (`error_warped`, the paper's augmentation); those
+of the mean shape and of its oracles; the forward and the backward error; few labels by several fits. On AFLW, where the
+map comes from another set, `error_own_halves` is that of a map from one half of the test images, tested on the other.
+Nothing is selected on a test split. Landmarks that were found are kept in runs/, and a supervised network continues where it was interrupted: call the
 same command again."""
 import hashlib, json, time
 from functools import partial
@@ -15,15 +17,16 @@ from pathlib import Path
 
 import numpy as np, torch
 
-from common import SETS, Folders, decoded, labelled, parser, percent, points_of
+from common import SETS, Folders, decoded, floats_of, labelled, parser, percent, points_of
 from fse_nb.data import FLIP, Geometry, cfp
 from fse_nb.detect import detect
-from fse_nb.errors import error_summary, interocular_error, mean_shape_error, point_errors
+from fse_nb.errors import error_summary, interocular_error, mean_shape_error, oracle_error, point_errors
 from fse_nb.export import load_detector
-from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_few, fit_regressor, landmarks_under_warps,
-                            mirrored, warped_copies)
+from fse_nb.model import evaluating, soft_argmax, spatial_softmax
+from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_few, fit_regressor, forward_backward_error,
+                            landmarks_under_warps, mirrored, warped_copies)
 from fse_nb.results import origin
-from fse_nb.supervised import predict_points, train_supervised
+from fse_nb.supervised import point_loss, predict_points, train_supervised
 from fse_nb.warps import FACES, ThinPlateWarp
 
 FEW = 1,5,10,20
@@ -43,20 +46,47 @@ def seen(model, label, which, s, folders):
     mirror = d['flipped'],points_of(s.train)[:,s.mirror]*torch.tensor([-1.,1.])
     return d['train'],d['test'],mirror,(d['x'],d['moved'],ThinPlateWarp(d['coef'], d['ctrl']))
 
-def fit_warped(model, train, x):
-    "The map from the images as they are and a warped copy of each"
-    wx,wy = warped_copies(model, train, 1)
-    return fit_regressor(torch.cat([x,wx[:,0]]), torch.cat([points_of(train),wy[:,0]]))
+def fit_warped(x, y, copies):
+    "The map from images as they are and warped copies of each, without ridge or bias (Sec. 4.1)"
+    wx,wy = (o.flatten(0, 1) for o in copies)
+    return fit_regressor(torch.cat([x,wx]), torch.cat([y,wy]))
+
+def paper_few(model, train, x, y, test, eyes, draws, few, copies=20):
+    "Mean and standard deviation over the draws of few labels, of the map fitted on warped copies of each image"
+    chosen = {n:draw_labelled(y, n, draws) for n in few}
+    used = np.unique(np.concatenate([i for each in chosen.values() for i in each]))
+    wx,wy = warped_copies(model, train[used], copies)
+    out = {}
+    for n,each in chosen.items():
+        errors = []
+        for i in each:
+            at = np.searchsorted(used, i)
+            reg = fit_warped(x[i], y[i], (wx[at],wy[at]))
+            errors.append(interocular_error(reg(test[0]), test[1], *eyes).nanmean().item())
+        out[str(n)] = dict(mean=float(np.mean(errors)), sd=float(np.std(errors, ddof=1)) if len(errors)>1 else 0.)
+    return out
 
 def with_few_labels(x, y, xs, ys, mirror, warps, eyes, draws, few):
     "Mean and standard deviation over draws of few labelled images, for several fits; fractions"
     flip = dict(n=few, flip=mirror)
-    fits = dict(few_shot=dict(n=(*few,'all')), few_shot_flip=flip,
-                few_shot_flip_fixed=flip|dict(fitter=partial(fit_few, ridge=7.)),
+    fits = dict(few_shot=dict(n=(*few,'all')), few_shot_ridge=dict(n=few, fitter=ridge_left_out), few_shot_flip=flip,
                 few_shot_follow=flip|dict(fitter=partial(fit_few, under_warps=warps)))
     known = dict(model=None, train=(x,y), test=(xs,ys), draws=draws, left=eyes[0], right=eyes[1])
     tables = {k:few_shot(**known, **kw) for k,kw in fits.items()}
     return {k:{str(n):dict(mean=r['mean'], sd=r['sd']) for n,r in t.iterrows()} for k,t in tables.items()}
+
+def own_halves(xs, ys, eyes):
+    "Errors of a map from one half of the test images on the other half: what landmarks know, without another set's crop"
+    own = torch.empty_like(ys)
+    parts = torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
+    for fit,at in (parts,parts[::-1]): own[at] = fit_regressor(xs[fit], ys[fit])(xs[at])
+    return interocular_error(own, ys, *eyes)
+
+def yardsticks(y, ys, eyes):
+    "The mean shape, as it is and laid on the true points"
+    eyes = dict(left=eyes[0], right=eyes[1])
+    return dict(mean_shape=error_summary(mean_shape_error(y, ys, **eyes)),
+                **{f'oracle_{kind}':error_summary(oracle_error(y, ys, kind, **eyes)) for kind in ('similarity','affine')})
 
 def evaluate(name, which, args, folders, start):
     "Errors of one detector on one set, a record for each way to measure the distance of the eyes"
@@ -65,39 +95,65 @@ def evaluate(name, which, args, folders, start):
     y,ys = points_of(s.train),points_of(s.test)
     x,xs,mirror,warps = seen(model, label, which, s, folders)
     reg = fit_regressor(x, y, names=s.train.names)
-    warped = fit_warped(model, s.train, x) if which in ('mtfl','toy') else None
+    warped = fit_warped(x, y, warped_copies(model, s.train, 1))
     for k,eyes in s.eyes.items():
         summary = lambda reg: error_summary(interocular_error(reg(xs), ys, *eyes))
         error = summary(reg)
         few = with_few_labels(x, y, xs, ys, mirror, warps, eyes, args.draws, args.few)
+        few['few_shot_paper'] = paper_few(model, s.train, x, y, (xs,ys), eyes, args.draws, args.few)
         ratio = {w:{n:v['mean']/error['mean'] for n,v in t.items()} for w,t in few.items()}
         each = point_errors(reg(xs), ys, *eyes).nanmean(0).tolist()
-        said = dict(kind='evaluation', set=which, eyes=k, model=label, n_landmarks=x.shape[1],
-                    train_images=len(s.train), test_images=len(s.test), note=s.note, error=error,
-                    mean_shape=error_summary(mean_shape_error(y, ys, left=eyes[0], right=eyes[1])),
+        both = forward_backward_error((x,y), (xs,ys), left=eyes[0], right=eyes[1])
+        said = dict(kind='evaluation', set=which, eyes=k, model=label, run=model.run.get('record'),
+                    n_landmarks=x.shape[1], train_images=len(s.train), test_images=len(s.test), note=s.note,
+                    error=error, error_warped=summary(warped), **yardsticks(y, ys, eyes),
+                    backward=error_summary(both['backward'].mean(1)),
                     per_point=dict(zip(s.train.names, each)), draws=args.draws, **few, ratio_to_all=ratio)
-        if warped: said['error_warped'] = summary(warped)
+        if which in ('mtfl','toy'): said['error_own_halves'] = error_summary(own_halves(xs, ys, eyes))
         print(label, which, k, percent(error), {n:percent(v) for n,v in few['few_shot_follow'].items()})
         folders.record(args.name or f"eval_{label}_{which}{'' if k=='eyes' else '_'+k}", start, **said)
 
-def halves(names, folders, start, which='mtfl'):
-    "What landmarks know of the AFLW faces: a map from one half of them, tested on the other, beside the map from cfp"
-    rows = {}
-    for name in names:
-        model = load_detector(name)
-        s = labelled(which, model, folders)
-        eyes,y,ys = s.eyes['eyes'],points_of(s.train),points_of(s.test)
-        x,xs,*_ = seen(model, Path(name).stem, which, s, folders)
-        own = torch.empty_like(ys)
-        parts = torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
-        for fit,at in (parts,parts[::-1]): own[at] = fit_regressor(xs[fit], ys[fit])(xs[at])
-        rows[Path(name).stem] = {k:dict(
-            percent=100*interocular_error(p, ys, *eyes).mean().item(),
-            per_point=dict(zip(s.train.names, (100*point_errors(p, ys, *eyes).nanmean(0)).tolist())),
-            offset_px=((p-ys).mean((0,1))*s.test.size/2).tolist())
-            for k,p in (('from_cfp',fit_regressor(x, y)(xs)),('own_halves',own))}
-        print(name, {k:round(v['percent'], 2) for k,v in rows[Path(name).stem].items()}, flush=True)
-    folders.record('eval_aflw_halves', start, kind='halves', images=len(ys), detectors=rows)
+# ---- what the features know, without the landmarks
+
+class MapsOnFeatures(torch.nn.Module):
+    "Learned 1×1 maps on given features, their means, and a linear map to L points"
+    def __init__(self, n_features, n_points, n_maps=50):
+        super().__init__()
+        self.maps,self.points = torch.nn.Conv2d(n_features, n_maps, 1),torch.nn.Linear(2*n_maps, 2*n_points)
+    def means(self, features): return soft_argmax(spatial_softmax(self.maps(features.float()))).flatten(1)
+    def forward(self, features): return self.points(self.means(features)).unflatten(1, (-1,2))
+
+def features_of(model, cache, bs=100):
+    "Features (N,c,h,w) of a frozen body, in half precision"
+    body = lambda i: model.body(model.geometry.see(floats_of(cache[i:i+bs]))).half()
+    with evaluating(model): return torch.cat([body(i) for i in range(0, len(cache), bs)])
+
+def frozen(name, which, args, folders, start, epochs=60, bs=64):
+    """Error of learned maps on frozen features: all labels teach where to look, so it is no error of landmarks
+    (the protocol of Thewlis et al., ICCV 2019, Sec. 4.1)"""
+    model,label = load_detector(name),Path(name).stem
+    s = labelled(which, model, folders)
+    y,ys = points_of(s.train),points_of(s.test)
+    f,fs = features_of(model, s.train),features_of(model, s.test)
+    torch.manual_seed(0)
+    head = MapsOnFeatures(f.shape[1], y.shape[1])
+    head.points.bias.data.copy_(y.nanmean(0).flatten())
+    steps = -(-len(f)//bs)*epochs
+    opt = torch.optim.Adam(head.parameters(), lr=.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, .01, total_steps=steps)
+    for _ in range(steps):
+        i = torch.randint(len(f), (bs,))
+        point_loss(head(f[i]), y[i]).backward()
+        opt.step()
+        opt.zero_grad()
+        schedule.step()
+    with torch.no_grad(): predicted = torch.cat([head(o) for o in fs.split(200)])
+    for k,eyes in s.eyes.items():
+        error = error_summary(interocular_error(predicted, ys, *eyes))
+        print(label, which, k, 'frozen features', percent(error))
+        folders.record(f"eval_frozen_{label}_{which}{'' if k=='eyes' else '_'+k}", start, kind='frozen features',
+                       set=which, eyes=k, model=label, n_features=f.shape[1], n_maps=50, train_images=len(f),
+                       test_images=len(fs), steps=steps, error=error)
 
 # ---- networks trained from scratch
 
@@ -255,7 +311,7 @@ def arguments():
     p.add_argument('--draws', type=int, default=20, help='random choices of few labelled images')
     p.add_argument('--few', type=int, nargs='+', help='labelled images; default: 1 5 10 20, and 2 with --methods')
     p.add_argument('--methods', action='store_true', help='compare fits for few labels, on the training split of cfp')
-    p.add_argument('--halves', action='store_true', help='fit on one half of the AFLW faces, test on the other')
+    p.add_argument('--frozen', action='store_true', help='learned maps on frozen features, their own protocol')
     p.add_argument('--supervised', action='store_true', help='train networks from scratch')
     p.add_argument('--kind', default='detector', choices=('detector','small'))
     p.add_argument('--n', nargs='+', default=['all'], help='labels of the supervised networks')
@@ -268,7 +324,7 @@ def smoke(args, folders, start):
     "Every part on drawn faces"
     args.sets,args.draws,args.few,args.steps,args.kind,args.n,name = ['toy'],1,(2,),2,'small',['5'],'faces-10'
     evaluate(name, 'toy', args, folders, start)
-    halves([name], folders, start, 'toy')
+    frozen(name, 'toy', args, folders, start, epochs=1, bs=8)
     supervised('toy', 5, args, folders, start)
     methods(name, args, folders, start)
 
@@ -280,10 +336,9 @@ def main():
     if args.supervised:
         for which in args.sets:
             for n in args.n: supervised(which, n if n=='all' else int(n), args, folders, start)
-    if args.halves: return halves(args.models, folders, start)
     for name in args.models:
         if args.methods: methods(name, args, folders, start)
-        else:
-            for which in args.sets: evaluate(name, which, args, folders, start)
+        for which in () if args.methods else args.sets:
+            (frozen if args.frozen else evaluate)(name, which, args, folders, start)
 
 if __name__=='__main__': main()

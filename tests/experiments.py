@@ -14,8 +14,9 @@ FOLDER = ROOT/'experiments'
 RECORDS = dict(
     recipes={'recipe_toy_dilated_k4_s0':('config','curve','chain','pairs','core_seconds','chain_core_seconds','tests'),
              'points_toy_dilated_k4_s0':None},
-    evaluate={'eval_faces-10_toy':('error','mean_shape','per_point','few_shot','few_shot_follow','ratio_to_all'),
-              'eval_aflw_halves':('detectors',), 'eval_supervised_small_toy':('runs','mean_shape'),
+    evaluate={'eval_faces-10_toy':('error','error_warped','error_own_halves','mean_shape','oracle_affine','backward',
+                                   'per_point','few_shot','few_shot_paper','few_shot_follow','ratio_to_all'),
+              'eval_frozen_faces-10_toy':('error','n_features'), 'eval_supervised_small_toy':('runs','mean_shape'),
               'eval_fewshot_methods':('percent','all_labels')},
     categories={'category_faces-10':('rotations','warps','inside','nearest','cfp')},
     confidence={'eval_confidence_faces-10':('annotated','coverage','error','within')},
