@@ -70,6 +70,20 @@ def _file_of(name_or_path)->Path:
     known = ', '.join(pretrained()) or '(none in this version)'
     raise ValueError(f"no detector '{name_or_path}': known names are {known}; or give a .safetensors file")
 
+def _check_weights(config, weights):
+    "Raise RuntimeError for weights of another network, before one is made that would fill the memory"
+    if len(json.dumps(config))>10_000: raise ValueError('its config is longer than that of any network')
+    try:
+        with torch.device('meta'): LandmarkDetector(**config).load_state_dict(weights, assign=True)
+    except NotImplementedError: pass # a body of one's own whose layers look at numbers, which there are none of
+
+def _confidence(state, n_landmarks):
+    if not state: return None
+    confidence = Confidence(**state)
+    if len(confidence.bias)!=n_landmarks or not torch.tensor([confidence.bias,confidence.slope]).isfinite().all():
+        raise ValueError('its confidence is that of another detector')
+    return confidence
+
 def load_detector(
     name_or_path, # a name of `pretrained()`, a file of `save_detector`, or a folder with a detector.safetensors
     device='cpu' # on which the detector is to run
@@ -80,19 +94,22 @@ def load_detector(
     if meta.get('kind')!='detector':
         raise ValueError(f"{f} holds a {meta.get('kind')}, not a detector; "
                          'the detector of a run is its detector.safetensors')
-    arch = meta.get('config', {}).get('arch')
-    if arch and arch not in ARCHS:
+    config = meta.get('config')
+    arch = config.get('arch') if isinstance(config, dict) else None
+    if isinstance(arch, str) and arch not in ARCHS:
         raise ValueError(f"{f} has the body '{arch}', which is not here: put it into ARCHS before loading; "
                          f"known: {', '.join(ARCHS)}")
     try:
-        config = meta['config']
+        weights = {k:v.float() if v.is_floating_point() else v for k,v in tensors.items()}
         geometry = Geometry.from_dict({'channels':config.get('n_in', 3), **meta['geometry']})
+        _check_weights(config, weights)
         model = LandmarkDetector(**config, geometry=geometry)
-        model.load_state_dict({k:v.float() if v.is_floating_point() else v for k,v in tensors.items()})
-        model.run = meta['run']
-        model.confidence = Confidence(**meta['confidence']) if meta.get('confidence') else None
-    except (AttributeError, TypeError, KeyError, ValueError, RuntimeError) as e:
-        raise ValueError(f'{f} does not fit this version of fse_nb: {e}') from None
+        model.load_state_dict(weights)
+        model.run = dict(meta['run'] or {})
+        model.confidence = _confidence(meta.get('confidence'), config['n_landmarks'])
+    except (AttributeError, TypeError, KeyError, ValueError, RuntimeError, RecursionError) as e:
+        why = ' '.join(str(e).split())
+        raise ValueError(f'{f} is damaged, or does not fit this version of fse_nb: {why[:300]}') from None
     return model.to(device, memory_format=torch.channels_last).eval()
 
 # %% ../nbs/08_export.ipynb #88fb0f79
