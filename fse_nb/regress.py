@@ -90,7 +90,11 @@ def load(cls:LinearRegressor,
     "Read what `save` wrote; raises ValueError for a file that holds something else"
     tensors,meta = load_tensors(path)
     if meta.get('kind')!='regressor': raise ValueError(f"{path} holds a {meta.get('kind')}, not a regressor")
-    return cls(tensors['W'], tensors.get('b'), meta['names'], meta['sources'])
+    W,b,names = tensors.get('W'),tensors.get('b'),meta.get('names')
+    whole = W is not None and W.ndim==2 and not W.shape[0]%2 and not W.shape[1]%2 and W.is_floating_point()
+    if not whole or b is not None and b.shape!=W.shape[:1] or names and len(names)!=len(W)//2:
+        raise ValueError(f'{path} is damaged: its weights are no map from landmarks to points')
+    return cls(W, b, names, meta.get('sources'))
 
 @patch
 def weights(self:LinearRegressor)->pd.DataFrame: # landmarks × points, each column adds up to 1

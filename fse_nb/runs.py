@@ -13,10 +13,11 @@ __all__ = ['ENOUGH', 'step_seconds', 'plan_run', 'planned', 'geometry_for', 'is_
 import copy, json, math, sys, time
 from contextlib import nullcontext
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.basics import first
-from .store import provenance, write_json
+from .store import locked, provenance, write_bytes, write_json
 from .warps import FACES
 from .model import ARCHS
 from .data import DATASETS, Geometry, from_folder, landmark_dls, open_dataset, toy_faces
@@ -168,8 +169,15 @@ def resumed(
     "The run to continue; raises ValueError where there is none, or for arguments that differ from its own"
     file = s.out/'run.json'
     if not file.exists(): raise ValueError(f'there is no run in {s.out} to resume')
-    run,default = json.loads(file.read_text()),type(s)()
-    its = {k:v for k,v in run['args'].items() if k in s._fields}
+    default = type(s)()
+    try:
+        run = json.loads(file.read_text(encoding='utf-8'))
+        its = {k:v for k,v in run['args'].items() if k in s._fields}
+        if 'plan' in run and min(run['plan'][k] for k in ('n_epoch','epoch_size'))<1:
+            raise ValueError('its plan is empty')
+        refuse(s._replace(**its))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise ValueError(f'{file} is damaged, or of another version ({e}): begin a new run with another --out') from None
     if other := [k for k,v in its.items() if getattr(s, k) not in (getattr(default, k),v)]:
         raise ValueError(f"the run in {s.out} has another {', '.join(other)}: --resume takes all settings from it, "
                          'give only --out')
@@ -249,8 +257,10 @@ def landmark_sheet(
     "Held-out images, their warps, the same points in the same colours"
     import matplotlib.pyplot as plt
     learn.show_results(ds_idx, n=n)
-    plt.gcf().savefig(path, dpi=110, bbox_inches='tight')
+    picture = BytesIO()
+    plt.gcf().savefig(picture, dpi=110, bbox_inches='tight', format=Path(path).suffix[1:])
     plt.close()
+    write_bytes(path, picture.getvalue())
 
 # %% ../nbs/10a_runs.ipynb #be11ea0a
 def left_out(
@@ -260,7 +270,7 @@ def left_out(
 )->int: # how many
     "Keep a list of the images that could not be read"
     if not len(problems): return 0
-    problems.to_csv(path, index=False)
+    write_bytes(path, problems.to_csv(index=False).encode())
     print(f'{len(problems)} of {n+len(problems)} images left out: {path}')
     return len(problems)
 
@@ -301,7 +311,7 @@ def finish(
     "Write the results of a run, and say how it went"
     learn.anneal.set(1.) # a run of a few steps ends below the full resolution
     names,values = list(learn.recorder.metric_names[1:-1]),learn.recorder.values
-    pd.DataFrame(values, columns=names).rename_axis('epoch').to_csv(s.out/'history.csv')
+    write_bytes(s.out/'history.csv', pd.DataFrame(values, columns=names).rename_axis('epoch').to_csv().encode())
     run |= dict(metrics=dict(zip(names, map(float, values[-1]))), pairs=len(values)*run['plan']['epoch_size'])
     if is_toy(s): run['error_percent'] = toy_errors(learn.model, s.seed)
     learn.model.confidence = fit_confidence(learn.model, learn.dls.train.dataset, learn.warp_pairs.warps, n=200)
@@ -335,9 +345,10 @@ def train(
     "The work of `fse_train`"
     s = located(s)
     s,run = resumed(s) if s.resume else (s,begun(s))
-    start = load_detector(s.finetune) if s.finetune else None
-    learn,about = learner_for(s, start)
-    if 'plan' not in run: start_run(learn, about, s, run)
-    announce(learn, run, s.resume)
-    fit_run(learn, run['plan'], s.out/'checkpoint.safetensors', s.resume)
-    finish(learn, s, run)
+    with locked(s.out):
+        start = load_detector(s.finetune) if s.finetune else None
+        learn,about = learner_for(s, start)
+        if 'plan' not in run: start_run(learn, about, s, run)
+        announce(learn, run, s.resume)
+        fit_run(learn, run['plan'], s.out/'checkpoint.safetensors', s.resume)
+        finish(learn, s, run)
