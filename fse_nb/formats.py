@@ -1049,33 +1049,49 @@ def _pts_lines(file, body):
         lines.append(numbers)
     return lines
 
-def _without_numbers(lines, file):
-    "Lines of three numbers that begin 1, 2, 3, …, or whose third is a depth"
-    if {len(o) for o in lines}!={3}: return lines
+def _third_apart(lines):
+    "Lines without what is more than x and y, and the third numbers: None if there are none, or if 1, 2, 3, … came first"
+    if {len(o) for o in lines}!={3}: return lines,None
     first = [o[0] for o in lines]
-    if len(first)>1 and first in (list(range(len(first))),list(range(1, len(first)+1))): return [o[1:] for o in lines]
-    note(file, 'the third number of its points is left out')
-    return [o[:2] for o in lines]
+    if len(first)>1 and first in (list(range(len(first))),list(range(1, len(first)+1))):
+        return [o[1:] for o in lines],None
+    return [o[:2] for o in lines],[o[2] for o in lines]
+
+def _read_pts(file):
+    "Points (L,2) of a .pts file as they are written, their third numbers (or None), and the version that it says"
+    text = read_text(file)
+    head = re.sub(r'//.*', '', text) # no braces in comments
+    body = re.search(r'\{([^{}]*)(\}|$)', head)
+    if not body: raise BadData(f'{file} has no block of points in braces.')
+    lines,third = _pts_lines(file, body[1]),None
+    count = sum(map(len, lines))
+    says,version = re.search(r'n_points\s*:?\s*(\d+)', head),re.search(r'version\s*:?\s*(\d+)', head)
+    n = int(says[1]) if says else None
+    if not count: raise BadData(f'{file} has no points.')
+    if n is None or count!=2*n: lines,third = _third_apart(lines)
+    values = np.array([v for line in lines for v in line])
+    if len(values)%2: raise BadData(f'{file} has {len(values)} numbers, which are not pairs.')
+    if n is not None and n!=len(values)//2: raise BadData(f'{file} announces {n} points and has {len(values)//2}.')
+    return values.reshape(-1, 2),third,int(version[1]) if version else 1
 
 def read_pts(
     file, # .pts
     origin:float=1. # coordinate of the centre of the first pixel
 )->np.ndarray: # (L,2), 0-based
-    "Points of a .pts file; 'nan nan' is a point without annotation; raises `BadData`"
-    text = read_text(file)
-    head = re.sub(r'//.*', '', text) # no braces in comments
-    body = re.search(r'\{([^{}]*)(\}|$)', head)
-    if not body: raise BadData(f'{file} has no block of points in braces.')
-    lines = _pts_lines(file, body[1])
-    count = sum(map(len, lines))
-    says = re.search(r'n_points\s*:?\s*(\d+)', head)
-    n = int(says[1]) if says else None
-    if not count: raise BadData(f'{file} has no points.')
-    if n is None or count!=2*n: lines = _without_numbers(lines, file)
-    values = np.array([v for line in lines for v in line])
-    if len(values)%2: raise BadData(f'{file} has {len(values)} numbers, which are not pairs.')
-    if n is not None and n!=len(values)//2: raise BadData(f'{file} announces {n} points and has {len(values)//2}.')
-    return values.reshape(-1, 2)-origin
+    "Points of a .pts file, without a third number; 'nan nan' is a point without annotation; raises `BadData`"
+    return _read_pts(file)[0]-origin
+
+_Pts = namedtuple('_Pts', 'source image points third version') # what `_read_pts` found in a file, and its image
+
+def _third_says(read, n, file):
+    "Visibility (N,n) that the third numbers of N files tell; None where they are none, or something else, and a note"
+    having = [o for o in read if o.third is not None]
+    if not having: return None
+    numbers = {v for o in having for v in o.third}
+    if not numbers<={0,1} or (len(numbers)<2 and {o.version for o in having}!={2}):
+        return note(file, 'the third number of its points is left out')
+    note(file, 'the third number of its points is taken as visibility: 1 is seen, 0 is hidden')
+    return np.array([[2]*n if o.third is None else [2 if v else 1 for v in o.third] for o in read])
 
 # %% ../nbs/04d_formats.ipynb #0c785858
 _BEST_FIRST = '.jpg .jpeg .png .tif .tiff .bmp .webp .pgm .ppm'.split() # of several images with one name
@@ -1096,10 +1112,9 @@ def _hidden_points(points, sizes, file):
     if hidden.any(): note(file, f'{hidden.sum()} points with two minus signs are taken as hidden, without the signs')
     return np.where(hidden[...,None], -points, points),hidden
 
-def _pts_files(folder, recursive=True):
-    found = folder.rglob('*') if recursive else folder.glob('*')
+def _pts_files(folder):
     of_mac = lambda o: o.name.startswith('._') or '__MACOSX' in o.parts
-    return sorted(o for o in found if o.suffix.lower()=='.pts' and not of_mac(o))
+    return sorted(o for o in folder.rglob('*') if o.suffix.lower()=='.pts' and not of_mac(o))
 
 # %% ../nbs/04d_formats.ipynb #117187c9
 def from_pts(
@@ -1118,25 +1133,20 @@ def from_pts(
     if not top.exists(): raise FileNotFoundError(f'There is no folder {top}.')
     found,top = ([top],top.parent) if top.is_file() else (_pts_files(top),top)
     if not found: raise FileNotFoundError(f'The folder {top} holds no .pts file.')
-    files,points,sources,bad,beside = [],[],[],[],{}
+    read,bad,beside = [],[],{}
     for f in found:
         home = f.parent if images is None else Path(images)/f.parent.relative_to(top)
         if home not in beside: beside[home] = _images_by_stem(home)
-        try: own = read_pts(f, origin=0)
+        try: own = _read_pts(f)
         except (BadData,OSError) as e:
             bad.append((f, None, str(e)))
             continue
         if f.stem not in beside[home]: bad.append((f, None, f'no image {f.stem}.* beside it'))
-        else:
-            files.append(beside[home][f.stem])
-            points.append(own)
-            sources.append(f)
-    n = n_points or (Counter(map(len, points)).most_common(1)[0][0] if points else 0)
-    bad += [(f, None, f'{len(p)} points instead of {n}') for f,p in zip(sources, points) if len(p)!=n]
-    kept = [i for i,p in enumerate(points) if len(p)==n]
-    files,points = [files[i] for i in kept],np.array([points[i] for i in kept]).reshape(len(kept), n, 2)
-    return _pts_set(top, files, points, [sources[i] for i in kept], names, origin, marks,
-                    problems=bad, strict=strict, name=name or top.name, **kwargs)
+        else: read.append(_Pts(f, beside[home][f.stem], *own))
+    n = n_points or (Counter(len(o.points) for o in read).most_common(1)[0][0] if read else 0)
+    bad += [(o.source, None, f'{len(o.points)} points instead of {n}') for o in read if len(o.points)!=n]
+    read = [o for o in read if len(o.points)==n]
+    return _pts_set(top, read, n, names, origin, marks, problems=bad, strict=strict, name=name or top.name, **kwargs)
 
 # %% ../nbs/04d_formats.ipynb #0f234e80
 def _names_beside(folder, n):
@@ -1146,17 +1156,18 @@ def _names_beside(folder, n):
     names = [o.strip() for o in names if o.strip()]
     return names if len(names)==n else [f'p{i}' for i in range(n)]
 
-def _pts_set(top, files, points, sources, names, origin, marks, **kwargs):
-    "The set of points as they are written"
-    points,visible = _unmark(points, marks, top),None
+def _pts_set(top, read, n, names, origin, marks, **kwargs):
+    "The set of what was read, n points an image"
+    files,points = [o.image for o in read],np.array([o.points for o in read]).reshape(len(read), n, 2)
+    points,visible = _unmark(points, marks, top),_third_says(read, n, top)
     if (points<0).all(-1).any():
         sizes,_ = _looked_at([str(f) for f in files], np.flatnonzero((points<0).all(-1).any(1)), limit=len(files))
         points,hidden = _hidden_points(points, sizes, top)
-        if hidden.any(): visible = np.where(hidden, 1, 2)
-    names = list(names) if names is not None else _names_beside(top, points.shape[1])
+        if hidden.any(): visible = np.where(hidden, 1, 2 if visible is None else visible)
+    names = list(names) if names is not None else _names_beside(top, n)
     seen = read_visibility(top/'visibility.csv', names)
     if seen:
-        own = [seen.get((f.relative_to(top).as_posix(),''), np.full(len(names), 2)) for f in sources]
+        own = [seen.get((o.source.relative_to(top).as_posix(),''), np.full(n, 2)) for o in read]
         visible = np.array(own).reshape(points.shape[:2])
     return checked(files, points, names, origin=origin, visible=visible, **kwargs)
 
