@@ -130,6 +130,11 @@ class ResidualBlock(nn.Module):
         self.convs = nn.Sequential(conv_layer(nf, nf, 3), conv_layer(nf, nf, 3, after='bn'))
     def forward(self, x): return (x+self.convs(x)).relu()
 
+def _halved(ni, nf, shrink):
+    "Half the size and `nf` channels: by a convolution of stride 2, or by a mean of 3×3 pixels and a convolution"
+    if shrink=='stride': return conv_layer(ni, nf, 3, stride=2)
+    return nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False), conv_layer(ni, nf, 3))
+
 class UNet(nn.Module):
     "Images (B,n_in,H,W) to features (B,up[-1],H/2,W/2), by way of 1/4, 1/8 and 1/16 (Ronneberger et al., MICCAI 2015)"
     def __init__(self,
@@ -137,11 +142,15 @@ class UNet(nn.Module):
         stem=(16,24), # filters of the two convolutions that bring the image to half its size
         down=(40,56,64), # channels at 1/4, 1/8 and 1/16
         up=(56,40,32), # channels on the way back, at 1/8, 1/4 and 1/2
+        shrink:str='average', # how the size is halved: 'average' before a convolution, or a convolution of 'stride' 2
     ):
         super().__init__()
-        self.stem = nn.Sequential(conv_layer(n_in, stem[0], 3, stride=2), conv_layer(stem[0], stem[1], 3))
+        _one_of('shrink', shrink, ('average','stride'))
+        if shrink=='stride': first = [conv_layer(n_in, stem[0], 3, stride=2), conv_layer(stem[0], stem[1], 3)]
+        else: first = [conv_layer(n_in, stem[0], 3), _halved(stem[0], stem[1], shrink)]
+        self.stem = nn.Sequential(*first)
         widths = (stem[1],*down)
-        self.down = nn.ModuleList(nn.Sequential(conv_layer(ni, nf, 3, stride=2), ResidualBlock(nf))
+        self.down = nn.ModuleList(nn.Sequential(_halved(ni, nf, shrink), ResidualBlock(nf))
                                   for ni,nf in zip(widths, down))
         skips = widths[-2::-1]
         self.up = nn.ModuleList(conv_layer(ni+skip, nf, 3) for ni,skip,nf in zip((down[-1],*up), skips, up))
