@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import numpy as np, pandas as pd
 from PIL import Image
 from fastcore.all import patch
-from .sets import Files, LandmarkSet, image_suffixes, no_problems, report
+from .sets import Files, LandmarkSet, image_suffixes, no_problems, report, squares_around
 from .decode import open_image
 
 # %% ../nbs/04d_formats.ipynb #2c6b59e6
@@ -291,12 +291,24 @@ def _unmark(points, marks, file):
 def _guess_unit(points, sizes, file):
     "The unit that coordinates seem to have"
     values = points[~np.isnan(points)]
-    if len(values) and values.min()>=0 and values.max()<=1 and ((values>0)&(values<1)).any():
-        note(file, "all coordinates lie in 0..1 and are taken as parts of width and height (say unit='px' if not)")
+    if len(values) and values.min()>-.5 and values.max()<1.5 and ((values>0)&(values<1)).any():
+        few = '' if values.min()>=0 and values.max()<=1 else ', or little outside,'
+        note(file, f"all coordinates lie in 0..1{few} and are taken as parts of width and height (say unit='px' if not)")
         return 'relative'
-    if len(values)>7 and values.min()>=0 and 1<values.max()<=100 and np.nanmin(sizes, initial=np.inf)>=200:
-        note(file, "all coordinates lie in 0..100, and the images are larger: if they are per cent, say unit='percent'")
+    if why := _like_per_cent(points, sizes):
+        note(file, f"all coordinates lie in 0..100, and {why}: if they are per cent, say unit='percent'")
     return 'px'
+
+def _like_per_cent(points, sizes):
+    "What speaks for per cent if all coordinates lie in 0..100, or nothing"
+    known = ~np.isnan(points).any(-1)&~np.isnan(sizes[:,:1])
+    xy,size = points[known],np.broadcast_to(sizes[:,None], points.shape)[known]
+    if len(xy)<4 or xy.min()<0 or xy.max()>100 or xy.max()<1.5: return
+    outside = int((xy>size-.5).any(-1).sum())
+    if outside>.05*len(xy): return f'as pixels {outside} of {len(xy)} points lie outside of their images'
+    off = lambda middle: np.abs((xy.min(0)+xy.max(0))/2-middle).sum()
+    apart = np.abs(size.mean(0)/2-50).sum()>=20 # can the two be told apart?
+    if apart and off(50)<off(size.mean(0)/2): return 'their middle is nearer to 50, 50 than to that of the images'
 
 def _hint_at_origin(points, sizes, file):
     "A note where coordinates look as if they did not count from 0"
@@ -377,6 +389,7 @@ def checked(
     marks=(), # points that stand for 'not annotated'
     annotated=None, # (N,2) width and height of the image as it was annotated
     boxes=None, # (N,4) left, upper, width, height of the objects; they go to `meta.bbox`
+    box_as_crop:bool=None, # is each object seen in a square of its own? default: if an image has several
     crop=None, visible=None, meta=None, **kwargs # of `LandmarkSet`
 )->LandmarkSet:
     "The `LandmarkSet` of all rows without a problem; a warning, or with `strict` an error, for the others"
@@ -410,6 +423,7 @@ def checked(
                                     origin=origin, unit=unit, marks=marks, annotated=annotated)
         leave_out(_far_points(points, known))
         if visible is not None: visible = np.where(np.isnan(points[...,0]), 0, visible)
+        if crop is None: crop = _own_crops(files, points, boxes, known, why, box_as_crop, file or 'annotation')
     table = no_problems([*problems, *((file or files[i], rows[i], f'{_short(Path(files[i]).name)}: {w}' if file else w)
                                       for i,w in sorted(why.items()))])
     if strict and len(table): raise BadData(_told(table))
@@ -429,6 +443,8 @@ def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, u
     if UNITS[guessed]:
         sizes,unreadable = _looked_at(files, np.flatnonzero(good), limit=len(files)) # of every image
         leave_out({i:'not a readable image' for i in unreadable})
+        of_unit = boxes is not None and np.nanmax(boxes, initial=0)<=1.5*UNITS[guessed] # and not pixels
+        if of_unit: boxes = np.asarray(boxes, np.float64)*np.tile(sizes, 2)/UNITS[guessed]
         return points*(sizes[:,None]/UNITS[guessed])-.5,boxes
     if unit is None and origin==0: _hint_at_origin(points[good], sizes[good], file)
     points = points-origin
@@ -438,6 +454,32 @@ def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, u
         if (np.abs(annotated-sizes)>.5).any(): sizes,_ = _looked_at(files, np.flatnonzero(good), limit=len(files))
         leave_out(_undo_copies(files, points, boxes, annotated, sizes, why, file))
     return points,boxes
+
+def _object_squares(points, boxes):
+    "Squares (N,4) around boxes, or around points where there is no box; NaN where there are fewer than two, too"
+    low,high = np.full((len(points),2), np.nan),np.full((len(points),2), np.nan)
+    enough = (~np.isnan(points[...,0])).sum(1)>1
+    low[enough],high[enough] = np.nanmin(points[enough], 1)+.5,np.nanmax(points[enough], 1)+.5
+    if boxes is not None:
+        boxes = np.asarray(boxes, np.float64)
+        boxed = ~np.isnan(boxes).any(1)
+        low[boxed],high[boxed] = boxes[boxed,:2],boxes[boxed,:2]+boxes[boxed,2:]
+    return squares_around(low, high)
+
+def _own_crops(files, points, boxes, sizes, why, wanted, file):
+    "The crop (N,4) of each object, where it is wanted, or where an image has several; else None"
+    good = [i for i in range(len(files)) if i not in why]
+    several = sum(k>1 for k in Counter(files[i] for i in good).values())
+    if wanted is False or (wanted is None and not several): return None
+    if several and wanted is None:
+        note(file, f'{several} images hold several objects, so each is seen in a square around its box or points '
+             '(box_as_crop=False: in the whole image)')
+    crop = _object_squares(points, boxes)
+    for i in good:
+        if np.isnan(crop[i]).any(): # neither a box nor two points: all of the image
+            w,h = sizes[i] if not np.isnan(sizes[i]).any() else image_size(files[i]) or (1,1)
+            crop[i] = 0,0,w,h
+    return np.nan_to_num(crop)
 
 def _end(path, n=2): return _short('/'.join(Path(path).parts[-n:]))
 
@@ -543,6 +585,21 @@ _SPLIT_COLUMNS = 'split subset set partition usage'.split()
 _ANY_POINT = 'point coord coordinate pos position center centre landmark keypoint bbox p pt'.split() # named in a cell
 _BOX_COLUMNS = 'bbox','box','rect','face','head','object'
 
+def _records(file, lines, sep, first):
+    "(number of its first line, cells) of each row; raises `BadData` where a stray quote takes in what follows"
+    lines = list(lines)
+    reader,before,width = csv.reader(lines, delimiter=sep, strict=True),0,None
+    try:
+        for cells in reader:
+            own = lines[before:reader.line_num]
+            whole = lambda line: width is not None and line.count(sep)>=width-1 # a row by itself
+            if len(own)>1 and (width not in (None,len(cells)) or any(map(whole, own))): raise csv.Error('expected')
+            yield first+before,cells
+            before,width = reader.line_num,width or len(cells)
+    except csv.Error as e:
+        why = 'a quote is not closed, or is one too many: take it out' if 'expected' in str(e) else str(e)
+        raise BadData(f'{file}, line {first+before}: {why}.') from None
+
 class Table:
     "Header and rows of a text file with commas, semicolons or tabs between the cells; raises `BadData`"
     def __init__(self,
@@ -555,9 +612,7 @@ class Table:
             lines.readline()
             skip,start = 1,lines.getvalue().split('\n', 2)[1] if lines.getvalue().count('\n') else ''
         self.sep = sep or max(',;\t', key=start.count)
-        try: rows = list(enumerate(csv.reader(lines, delimiter=self.sep), 1+skip))
-        except csv.Error as e: raise BadData(f'{file} is not a table: {e}.') from None
-        rows = [(i,cells) for i,cells in rows if any(c.strip() for c in cells)]
+        rows = [(i,cells) for i,cells in _records(file, lines, self.sep, 1+skip) if any(c.strip() for c in cells)]
         if not rows: raise BadData(f'{file} holds no header.')
         self.head = [c.strip() for c in rows[0][1]]
         self.head[0] = self.head[0].lstrip('#').strip()
@@ -1184,13 +1239,20 @@ def _relative(files, folder):
         return name if known[home]=='.' else f'{known[home]}/{name}'
     return [below(str(f)).replace(os.sep, '/') for f in files]
 
+def _crops_of_objects(s):
+    "Are the crops of a set those that a reader makes of its boxes and points?"
+    if s.points is None or s.crop.ndim==1: return False
+    boxes = [[np.nan]*4 if b is None else b for b in _own_or(s, 'bbox', [None]*len(s))]
+    own = _object_squares(s.points, np.array(boxes, float).reshape(-1, 4))
+    return bool(np.allclose(np.where(np.isnan(own), s.crop, own), s.crop, atol=1e-3))
+
 def _needs_points(s, file):
     if s.points is None: raise BadData(f'{file}: this set has no points to write.')
 
 def _not_carried(s, file, *carried):
-    "A note of what a set has and a format has no place for: all but `carried`"
+    "A note of what a set has and a format has no place for: all but `carried`, and crops that boxes and points give"
     has = [k for k in ('split','crop') if getattr(s, k) is not None]+([] if s.meta is None else list(s.meta))
-    lost = [k for k in has if k not in carried]
+    lost = [k for k in has if k not in carried and not (k=='crop' and _crops_of_objects(s))]
     if lost: note(file, f'{", ".join(lost)} cannot be written in this format')
 
 # %% ../nbs/04d_formats.ipynb #051b6221
