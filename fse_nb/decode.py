@@ -493,7 +493,7 @@ def _fill_file(decoded, n, side, file, key):
         os.replace(part, log_file)
     except OSError as e: raise OSError(e.errno, f'could not write the decoded images to {file} ({e.strerror})') from e
     finally: part.unlink(missing_ok=True)
-    return np.load(file, mmap_mode='r'),log.arrays()
+    return np.load(file, mmap_mode='r', allow_pickle=False),log.arrays()
 
 def _fits(data, log, n, side):
     "Squares and their log belong together, and each of n images is in one of its lists"
