@@ -9,7 +9,7 @@ __all__ = ['FACES', 'DIGITS', 'tps_kernel', 'control_grid', 'tps_basis', 'ThinPl
            'warp_image', 'compose_grid', 'warp_pair']
 
 # %% ../nbs/01_warps.ipynb #9406d4ca
-import numpy as np, torch, torch.nn.functional as F
+import copy, numpy as np, torch, torch.nn.functional as F
 from collections import namedtuple
 from contextlib import nullcontext
 from torch import Tensor
@@ -337,6 +337,14 @@ def inverse(self:ThinPlateWarp,
     q = q.to(pts.dtype if isinstance(pts, Tensor) and pts.is_floating_point() else self.dtype)
     return (q,ok) if full else q.masked_fill(~ok[...,None], torch.nan)
 
+# %% ../nbs/01_warps.ipynb #a6dfdc2d
+def _through(ctrl, displacements): # (n,2), (n,m) → (n+3,m)
+    "Coefficients of thin-plate splines that have these values at the control points"
+    kernel = tps_basis(ctrl, ctrl)
+    affine = kernel[:,len(ctrl):]
+    upper = torch.cat([kernel, torch.cat([affine.T,ctrl.new_zeros(3, 3)], 1)])
+    return torch.linalg.solve(upper, torch.cat([displacements,displacements.new_zeros(3, displacements.shape[1])]))
+
 # %% ../nbs/01_warps.ipynb #9853011d
 class WarpSampler:
     "Random warps: Gaussian kernel weights, half of them with an extra draw, and a Gaussian similarity"
@@ -346,16 +354,20 @@ class WarpSampler:
         extra_std=.01, # σW of the second draw, added with probability ½
         rotate=20., # σr in degrees
         translate=.1, # σt in unit coordinates
-        scale=.05 # σs: the scale is 1 + N(0,σs²)
+        scale=.05, # σs: the scale is 1 + N(0,σs²)
+        local=0., # σl of the local bends, in unit coordinates; not in the paper
+        length=.25 # over which local bends are alike, in unit coordinates
     ):
-        self.n_ctrl,self.sigmas,self._ctrl = n_ctrl,(std,extra_std,rotate,translate,scale),{}
-        self.std,self.extra_std,self.rotate,self.translate,self.scale = self.sigmas
+        self.n_ctrl,self.sigmas,self._ctrl = n_ctrl,(std,extra_std,rotate,translate,scale,local),{}
+        self.std,self.extra_std,self.rotate,self.translate,self.scale,self.local = self.sigmas
+        self.length = length
         control_grid(n_ctrl)
         if min(self.sigmas)<0: raise ValueError(f'a standard deviation cannot be negative: {self}')
 
     def __repr__(self):
         names = 'std','extra_std','rotate','translate','scale'
         sigmas = ', '.join(f'{name}={sigma:g}' for name,sigma in zip(names, self.sigmas))
+        if self.local: sigmas += f', local={self.local:g}, length={self.length:g}'
         return f'WarpSampler(n_ctrl={self.n_ctrl}, {sigmas})'
     def __getstate__(self): return {**self.__dict__, '_ctrl':{}}
 
@@ -366,6 +378,18 @@ class WarpSampler:
         device = torch.empty(0, device=device).device
         if device not in self._ctrl: self._ctrl[device] = control_grid(self.n_ctrl, device)
         return self._ctrl[device]
+
+    def local_bends(self,
+        device # where they are wanted
+    )->Tensor: # (n+3,n): coefficients of the spline through the displacements that n normal numbers stand for
+        "The matrix that makes local bends of normal numbers"
+        key = 'local',torch.empty(0, device=device).device
+        if key not in self._ctrl:
+            ctrl = self.ctrl('cpu').double()
+            alike = torch.exp(-torch.cdist(ctrl, ctrl)**2/(2*self.length**2)) # covariance of the displacements
+            root = torch.linalg.cholesky(alike+1e-6*torch.eye(len(ctrl)))
+            self._ctrl[key] = _through(ctrl, root).float().to(device)
+        return self._ctrl[key]
 
 # %% ../nbs/01_warps.ipynb #103993ac
 @patch
@@ -382,6 +406,7 @@ def __call__(self:WarpSampler,
     half = torch.rand(B,ny*nx,2, **at)<.5
     affine = _affine(self.rotate*r, self.translate*torch.stack(t, -1), 1+self.scale*s)
     coef = torch.cat([self.std*z[0] + self.extra_std*half*z[1], affine], 1)
+    if self.local: coef = coef + self.local*self.local_bends(coef.device)@torch.randn(B,ny*nx,2, **at)
     if device is not None: coef = coef.to(device)
     return ThinPlateWarp(coef, self.ctrl(coef.device))
 
@@ -391,7 +416,16 @@ def scaled(self:WarpSampler,
     factor:float # of every σ
 )->WarpSampler:
     "The same kind of warps, weaker (below 1) or stronger"
-    return WarpSampler(self.n_ctrl, *(factor*o for o in self.sigmas))
+    return WarpSampler(self.n_ctrl, *(factor*o for o in self.sigmas), length=self.length)
+
+@patch
+def with_local(self:WarpSampler,
+    local:float # σl, in unit coordinates
+)->WarpSampler: # that shares what is cached with this one
+    "The same warps with other local bends"
+    new = copy.copy(self)
+    new.local,new.sigmas = local,(*self.sigmas[:-1],local)
+    return new
 
 class WarpSamplers(namedtuple('WarpSamplers', 'g1 g2')):
     "The samplers of both warps of a pair"
