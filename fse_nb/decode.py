@@ -9,7 +9,7 @@ __all__ = ['METHODS', 'Plan', 'open_image', 'to_rgb', 'load_image', 'Geometry', 
            'plan_square', 'box_to_unit', 'box_to_pixels', 'BadImage', 'decode_square', 'ImageCache', 'decode_images']
 
 # %% ../nbs/04c_decode.ipynb #1a9f0fc3
-import os, re, json, math, hashlib, warnings, zipfile
+import os, re, sys, json, math, hashlib, warnings
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -33,15 +33,11 @@ def _turned(im):
     im.load() # Pillow turns a TIFF while it loads, and forgets the tag
     return ImageOps.exif_transpose(im)
 
-def open_image(
-    file # path
-)->Image.Image: # in its own mode
-    "An image file with the turn that its EXIF data or TIFF tag notes carried out"
-    # by its path, Pillow would map an uncompressed TIFF into memory, and mix up the sides of a turned one
-    with open(file, 'rb') as f: return _turned(Image.open(f))
-
 # %% ../nbs/04c_decode.ipynb #26de003d
 _DEPTHS = 8,10,12,14,16 # bits of a camera or scanner that are stored in 16
+
+def _depth(high): # of integers up to `high`
+    return next(bits for bits in _DEPTHS if high<2**bits)
 
 def _eight_bits(im):
     "Grey levels of a deep image in 0 to 255: integers by their depth, floats in 0..1 by 255, all else by their range"
@@ -49,12 +45,46 @@ def _eight_bits(im):
     finite = grey[np.isfinite(grey)]
     low,high = (finite.min(),finite.max()) if finite.size else (0,0)
     grey = np.nan_to_num(grey, nan=low, posinf=high, neginf=low)
-    if im.mode!='F' and low>=0 and high<2**16:
-        depth = next(bits for bits in _DEPTHS if high<2**bits)
-        grey = grey*(255/(2**depth-1))
+    if im.mode!='F' and low>=0 and high<2**16: grey = grey*(255/(2**_depth(high)-1))
     elif im.mode=='F' and low>=0 and high<=1: grey = grey*255
     elif low<0 or high>255: grey = (grey-low)*(255/max(high-low, 1e-9))
     return Image.fromarray(np.round(grey.clip(0, 255)).astype(np.uint8))
+
+def _raw_mode(im):
+    "How the colours of an image file that is not loaded yet are stored, if they have 16 bits each"
+    args = im.tile[0][3] if getattr(im, 'tile', None) else ''
+    raw = args[0] if isinstance(args, tuple) and args else args
+    return raw if isinstance(raw, str) and im.mode in ('RGB','RGBA') and ';16' in raw else None
+
+def _lower_bytes(f, raw):
+    "The lower eight bits of colours of 16 in an open file"
+    other = {'LA;16B':'RGBA'}.get(raw) # both bytes of the grey level, then both of alpha
+    if other is None:
+        swapped = dict(B='L', L='B', N='B' if sys.byteorder=='little' else 'L')
+        other = raw[:-1]+swapped[raw[-1]]
+    f.seek(0)
+    im = Image.open(f)
+    swap = lambda args: other if isinstance(args, str) else (other,*args[1:])
+    im.tile = [t._replace(args=swap(t[3])) if hasattr(t, '_replace') else (*t[:3],swap(t[3])) for t in im.tile]
+    low = np.asarray(_turned(im))
+    return low[...,[1,1,1,3]] if raw=='LA;16B' else low
+
+def _as_seen(im, f):
+    "The image of an open file, turned; colours of fewer than 16 bits that are stored in 16 come out by their depth"
+    raw = _raw_mode(im)
+    im = _turned(im)
+    if raw is None or (high := np.asarray(im))[...,:3].max(initial=0)>=2**6: return im # all 16, or 15
+    deep = high.astype(np.float64)*256+_lower_bytes(f, raw)
+    for part in (slice(3),slice(3, 4)): # colours; and alpha, if there is any
+        deep[...,part] *= 255/(2**_depth(deep[...,part].max(initial=0))-1)
+    return Image.fromarray(np.round(deep).astype(np.uint8), im.mode)
+
+def open_image(
+    file # path
+)->Image.Image: # in its own mode
+    "An image file with the turn that its EXIF data or TIFF tag notes carried out"
+    # by its path, Pillow would map an uncompressed TIFF into memory, and mix up the sides of a turned one
+    with open(file, 'rb') as f: return _as_seen(Image.open(f), f)
 
 def to_rgb(
     im:Image.Image, # of any mode
@@ -92,11 +122,8 @@ class Geometry:
     def __post_init__(self):
         if self.method not in METHODS:
             raise ValueError(f"unknown method '{self.method}': use one of {', '.join(METHODS)}")
-        if not all(isinstance(o, (int,np.integer)) for o in (self.square,self.border,self.crop)):
-            raise ValueError(f'square, border and crop are whole pixels, not {self.square}, {self.border}, {self.crop}')
-        if self.square<1 or self.border<0 or self.size>4000:
-            raise ValueError(f'a square of {self.square} pixels with a border of {self.border} is no image: '
-                             'both together have 1 to 4,000 pixels')
+        if self.square<1 or self.border<0:
+            raise ValueError(f'a square of {self.square} pixels with a border of {self.border} is no image')
         if not 0<=self.fill<=255: raise ValueError(f'fill is {self.fill}, but a grey level lies between 0 and 255')
         if self.channels not in (1,3): raise ValueError(f'channels is {self.channels}: use 3, or 1 for grey')
         if not 0<self.scale<=1:
@@ -254,7 +281,7 @@ def _open_small(file, plan_of):
     with open(file, 'rb') as f:
         im = Image.open(f)
         if im.format!='JPEG' or im.mode not in ('RGB','L'):
-            im = _turned(im)
+            im = _as_seen(im, f)
             plan = plan_of(*im.size)
             return im,plan,plan.src
         turn = im.getexif().get(0x0112, 1)
@@ -491,26 +518,16 @@ def _fill_file(decoded, n, side, file, key):
         os.replace(part, file)
         with open(part, 'wb') as f: np.savez(f, key=np.array(key), **log.arrays())
         os.replace(part, log_file)
-    except OSError as e: raise OSError(e.errno, f'could not write the decoded images to {file} ({e.strerror})') from e
     finally: part.unlink(missing_ok=True)
-    return np.load(file, mmap_mode='r', allow_pickle=False),log.arrays()
+    return np.load(file, mmap_mode='r'),log.arrays()
 
-def _fits(data, log, n, side):
-    "Squares and their log belong together, and each of n images is in one of its lists"
-    i,bad = log['index'],log['bad']
-    return (data.dtype==np.uint8 and data.shape==(len(i),side,side,3) and log['boxes'].shape==(len(i),4)
-            and len(bad)==len(log['why']) and np.array_equal(np.sort(np.concatenate([i,bad])), np.arange(n)))
-
-def _read_cache(file, key, n, side):
+def _read_cache(file, key):
     "The array and its log, if they are there, whole, and made from the same images in the same way"
-    log_file = file.with_suffix('.npz')
     try:
-        with zipfile.ZipFile(log_file) as z: unpacked = sum(o.file_size for o in z.infolist())
-        if unpacked>10**6+2000*n: return None # no log of n images is as large
-        with np.load(log_file, allow_pickle=False) as z: log = {k:z[k] for k in z.files}
+        with np.load(file.with_suffix('.npz'), allow_pickle=False) as z: log = {k:z[k] for k in z.files}
         data = np.load(file, mmap_mode='r', allow_pickle=False)
-        return (data,log) if str(log.pop('key'))==key and _fits(data, log, n, side) else None
     except Exception: return None # whatever is wrong with it, it is made anew
+    return (data,log) if str(log.pop('key', ''))==key and len(data)==len(log['index']) else None
 
 # %% ../nbs/04c_decode.ipynb #c03e03df
 def _fingerprint(s, **settings):
@@ -581,7 +598,7 @@ def decode_images(
         made_with = replace(g, crop=g.size, scale=1., channels=3) # the rest of a geometry does not change the squares
         key = _fingerprint(s, version=3, geometry=made_with.as_dict(), min_size=min_size)
         file = _cache_file(cache, key)
-        if (got := _read_cache(file, key, n, side)) is not None: return _as_cache(s, g, *got, warn_small)
+        if (got := _read_cache(file, key)) is not None: return _as_cache(s, g, *got, warn_small)
     bar = n>=5000 if progress is None else progress
     decoded = _decode_all(s, n_workers, bar, geometry=g, min_size=min_size)
     with warnings.catch_warnings(): # Pillow's own, about odd EXIF and the like; not per thread: the filters are global
