@@ -227,9 +227,9 @@ def see(self:Geometry,
 
 # %% ../nbs/04c_decode.ipynb #ef8356e2
 Plan = namedtuple('Plan', [
-    'src',  # left, upper, right, lower edge of what is resized, in pixels of the file
+    'src',  # left, upper, right, lower edge of what is resized, in pixels of the image as seen
     'dst',  # left and upper edge, width and height of where it is put, in pixels of the square
-    'box']) # edges of what the whole square covers, in pixels of the file
+    'box']) # edges of what the whole square covers, in pixels of the image as seen
 
 def plan_square(
     w, h, # of the image, pixels
@@ -253,17 +253,17 @@ def plan_square(
     return Plan((left,top,right,bottom), (x,y,new_w,new_h), box)
 
 def box_to_unit(
-    pts, # (…,L,2) pixels of the file
+    pts, # (…,L,2) pixels of the image as seen
     box # (…,4) left, upper, right, lower edge
 ): # (…,L,2) in [-1,1] of the box
-    "Pixels of the file to [-1,1] of the box"
+    "Pixels of the image to [-1,1] of the box"
     box = np.asarray(box, np.float64)[...,None,:]
     return (pts+.5-box[...,:2])/(box[...,2:]-box[...,:2])*2-1
 
 def box_to_pixels(
     pts, # (…,L,2) in [-1,1] of the box
     box # (…,4) edges
-): # (…,L,2) pixels of the file
+): # (…,L,2) pixels of the image as seen
     "Inverse of `box_to_unit`"
     box = np.asarray(box, np.float64)[...,None,:]
     return (np.asarray(pts)+1)/2*(box[...,2:]-box[...,:2])+box[...,:2]-.5
@@ -405,15 +405,15 @@ def to_original(self:ImageCache,
     i, # number, numbers or slice
     pts # (…,L,2) in [-1,1] of the squares
 )->np.ndarray: # (…,L,2)
-    "Points of the squares `i` in pixels of their files"
+    "Points of the squares `i` in pixels of their images, as these are seen"
     return box_to_pixels(np.asarray(pts), self.boxes[i])
 
 @patch
 def to_unit_points(self:ImageCache,
     i, # number, numbers or slice
-    pts # (…,L,2) in pixels of the files
+    pts # (…,L,2) in pixels of the images as seen
 )->np.ndarray: # (…,L,2)
-    "Points in pixels of the files `i` in [-1,1] of their squares"
+    "Points in pixels of the images `i` in [-1,1] of their squares"
     return box_to_unit(np.asarray(pts), self.boxes[i])
 
 @patch
