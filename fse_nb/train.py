@@ -43,10 +43,18 @@ class WarpPairs(Callback):
         geometry:Geometry|None=None, # what the network sees; default: the geometry of the model that is trained
         seed:int=0, # warps are a function of (seed, step)
         padding_mode:str='reflection', # what lies outside the image, see `warp_image`
-    ): self.warps,self.own_geometry,self.seed,self.padding_mode = warps,geometry,seed,padding_mode
+    ):
+        self.warps,self.own_geometry,self.seed,self.padding_mode = warps,geometry,seed,padding_mode
+        self.local = 0. # of the local bends of g2 in training, set by `Anneal`
 
     @property
     def geometry(self)->Geometry: return self.own_geometry or get_model(self.model).geometry
+
+    @property
+    def present_warps(self)->WarpSamplers:
+        "The samplers of this batch: local bends are for training only, so that all runs are validated on the same pairs"
+        if not (self.local and self.training): return self.warps
+        return self.warps._replace(g2=self.warps.g2.with_local(self.local))
 
     def before_fit(self):
         if hasattr(self.learn, 'distributed_trainer'): self.distributed_trainer._wrap_dl = self._wrap_dl
@@ -76,7 +84,7 @@ class WarpPairs(Callback):
             raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector '
                              f'is declared for squares of {g.size}: let landmark_dls or Geometry.decode make them')
         x = to_channels(x, g.channels)
-        self.g1,self.g2 = self.warps(len(x), generator, x.device)
+        self.g1,self.g2 = self.present_warps(len(x), generator, x.device)
         self.extent = g.extent
         x = resize_to(x, round(g.size*g.scale), average=True)
         crop = self.extent*x.shape[-1]
@@ -219,6 +227,8 @@ class Recipe:
     div:str='max' # diversity by the upper envelope (8), or by 'overlap' (7)
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
     grow:tuple|None=(.4,.75) # half resolution up to the first share of the run, full from the second
+    local:float=0. # σ of the local bends that are added to g2 in training, see `WarpSampler`
+    local_ramp:tuple=(.2,.6) # share of the run over which they grow from nothing
     lr:float=3e-3 # highest learning rate
     wd:float=.01 # weight decay
     decouple_wd:bool=True # AdamW; False is the paper's penalty in the loss
@@ -234,6 +244,13 @@ class Recipe:
         if pct<start: return .5
         if pct>=end: return 1.
         return (6 + int(4*(pct-start)/(end-start)))/10
+
+    def bends(self,
+        pct:float # share of the run, 0 to 1
+    )->float: # σ of the local bends
+        "Local bends at a share of the run"
+        start,end = self.local_ramp
+        return self.local*min(max((pct-start)/(end-start), 0.), 1.)
 
 #: name → recipe
 RECIPES = dict(
@@ -274,6 +291,7 @@ class Anneal(Callback):
         r,loss,model = self.recipe,self.learn.loss_func,get_model(self.learn.model)
         scale = r.scale(pct)
         model.geometry = replace(model.geometry, scale=scale)
+        self.learn.warp_pairs.local = r.bends(pct)
         if not isinstance(loss, FactorizedLoss): return # another loss has weights of its own
         loss.gamma,loss.var_weight = (_ramp(o, *r.ramp, pct) for o in (r.gamma, r.var_weight))
         if r.gamma_at: loss.gamma *= r.gamma_at/self.learn.run_config['n_landmarks']
