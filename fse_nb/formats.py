@@ -293,7 +293,8 @@ def _guess_unit(points, sizes, file):
     values = points[~np.isnan(points)]
     if len(values) and values.min()>-.5 and values.max()<1.5 and ((values>0)&(values<1)).any():
         few = '' if values.min()>=0 and values.max()<=1 else ', or little outside,'
-        note(file, f"all coordinates lie in 0..1{few} and are taken as parts of width and height (say unit='px' if not)")
+        note(file, f'all coordinates lie in 0..1{few} and are taken as parts of width and height '
+             "(say unit='px' if not)")
         return 'relative'
     if why := _like_per_cent(points, sizes):
         note(file, f"all coordinates lie in 0..100, and {why}: if they are per cent, say unit='percent'")
@@ -1105,7 +1106,7 @@ def _pts_lines(file, body):
     return lines
 
 def _third_apart(lines):
-    "Lines without what is more than x and y, and the third numbers: None if there are none, or if 1, 2, 3, … came first"
+    "x and y of each line, and the third numbers: None if there are none, or if 1, 2, 3, … come first"
     if {len(o) for o in lines}!={3}: return lines,None
     first = [o[0] for o in lines]
     if len(first)>1 and first in (list(range(len(first))),list(range(1, len(first)+1))):
@@ -1229,6 +1230,12 @@ def _pts_set(top, read, n, names, origin, marks, **kwargs):
 # %% ../nbs/04d_formats.ipynb #d3aa0096
 def _shortest(v): return '' if np.isnan(v) else str(np.float32(v))
 
+def _off_marks(points, *marks):
+    "Points, those that would be read as 'not annotated' moved by a millionth of a pixel"
+    points = np.asarray(points, np.float64).copy()
+    for mark in marks: points[...,0] += 1e-6*(points==mark).all(-1)
+    return points
+
 def _relative(files, folder):
     "Paths of images as an annotation in `folder` writes them; names of images in memory stay as they are"
     folder,known = os.path.realpath(folder),{}
@@ -1293,7 +1300,11 @@ def to_csv(self:LandmarkSet,
     if long:
         _needs_points(self, file)
         _not_carried(self, file, 'split')
-    t = self._long_df() if long else self.to_df()
+    s = self
+    if self.points is not None:
+        s = self[:]
+        s.points = _off_marks(self.points, (0,0), (-1,-1)).astype(np.float32)
+    t = s._long_df() if long else s.to_df()
     if not long and _object_column(self) is None and any(objects := _objects_of(self)): t.insert(1, 'instance', objects)
     t['image'] = _relative(t.image, Path(file).parent)
     for c in [c for c in t if t[c].dtype.kind=='f']: t[c] = [_shortest(v) for v in t[c]]
@@ -1349,7 +1360,8 @@ def _coco_object(points, visible, box):
     "Keypoints, box and area of an object; the box is that around its points where none is given"
     there = ~np.isnan(points[:,0])
     v = np.where(there, 2 if visible is None else np.maximum(visible, 1), 0)
-    keypoints = [o for (x,y),n in zip(points, v) for o in ((float(str(x)),float(str(y)),int(n)) if n else (0,0,0))]
+    written = _off_marks(points, (0,0)).astype(np.float32)
+    keypoints = [o for (x,y),n in zip(written, v) for o in ((float(str(x)),float(str(y)),int(n)) if n else (0,0,0))]
     if box is None:
         low,high = (points[there].min(0),points[there].max(0)) if there.any() else np.zeros((2,2))
         box = [*low,*(high-low)]
@@ -1370,7 +1382,7 @@ def to_pts(self:LandmarkSet,
     _not_carried(self, folder)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for stem,points in zip(stems, self.points.astype(np.float64)+origin):
+    for stem,points in zip(stems, _off_marks(self.points.astype(np.float64)+origin, (0,0), (-1,-1))):
         lines = '\n'.join(f'{x:.6f} {y:.6f}' for x,y in points)
         (folder/f'{stem}.pts').write_text(f'version: 1\nn_points: {len(points)}\n{{\n{lines}\n}}\n')
     (folder/'names.txt').write_text('\n'.join(self.names)+'\n')

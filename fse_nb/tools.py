@@ -31,8 +31,8 @@ from .formats import image_size, known_formats, locate, note, parse_rows, read_a
 from .formats import read_visibility, split_name, write_annotations
 from .formats import _BOX_COLUMNS, _IMAGE_COLUMNS, _OBJECT_COLUMNS, _POINT_COLUMNS, _beside, _coco_object
 from .formats import _dlc_notes, _dlc_objects, _dlc_points, _dlc_root, _images_by_stem, _is_image_name, _meaning
-from .formats import _needs_points, _not_carried, _number, _objects_of, _own_or, _plain, _relative, _short
-from .formats import _size_of, _visibility
+from .formats import _needs_points, _not_carried, _number, _objects_of, _off_marks, _own_or, _plain, _relative
+from .formats import _short, _size_of, _visibility
 
 # %% ../nbs/04g_tools.ipynb #6cbc7539
 def read_json(
@@ -387,7 +387,8 @@ FORMATS['labelme'] = Format(
 
 # %% ../nbs/04g_tools.ipynb #a1978027
 def _refuse_unit(kwargs, file):
-    if kwargs.get('unit') is not None: raise ValueError(f'{file}: this format fixes the unit of its numbers, leave out unit')
+    if kwargs.get('unit') is not None:
+        raise ValueError(f'{file}: this format fixes the unit of its numbers, leave out unit')
 
 def _names_of(o):
     "Names that YAML gives as a list or as {0: name, …}"
@@ -583,7 +584,7 @@ def _yolo_line(s, i, size, kind, box):
     x,y,w,h = box
     there = ~np.isnan(s.points[i,:,0])
     v = np.where(there, 2 if s.visible is None else np.maximum(s.visible[i], 1), 0)
-    points = np.where(there[:,None], (s.points[i].astype(np.float64)+.5)/size, 0)
+    points = np.where(there[:,None], _off_marks(s.points[i].astype(np.float64)+.5, (0,0))/size, 0)
     box = np.array([x+w/2,y+h/2,w,h])/(*size,*size)
     numbers = [f'{o:.12g}' for o in box]+[o for p,k in zip(points, v) for o in (f'{p[0]:.12g}',f'{p[1]:.12g}',str(k))]
     return ' '.join([str(kind),*numbers])+'\n'
@@ -1437,9 +1438,11 @@ def _read_slp(file, rows):
             for row,o in enumerate(instances):
                 (video,frame),track = at[int(o['frame_id'])],int(o['track'])
                 own,nodes = points[o['point_id_start']:o['point_id_end']],skeletons[o['skeleton']]
-                there = {n:(float(p['x']),float(p['y'])) for n,p in zip(nodes, own) if p['visible'] and not np.isnan(p['x'])}
+                there = {n:(float(p['x']),float(p['y'])) for n,p in zip(nodes, own)
+                         if p['visible'] and not np.isnan(p['x'])}
                 if o['instance_type']!=0: rows.pass_over(row, f'frame {frame}: predicted by a network')
-                elif len(own)!=len(nodes): rows.leave_out(row, f'frame {frame}: {len(own)} points instead of {len(nodes)}')
+                elif len(own)!=len(nodes):
+                    rows.leave_out(row, f'frame {frame}: {len(own)} points instead of {len(nodes)}')
                 elif not there: rows.pass_over(row, f'frame {frame}: no point is annotated')
                 else: found.append((row,video,frame,tracks[track] if 0<=track<len(tracks) else None,there))
         except Exception as e: raise BadData(f'{file} is damaged: {_short(f"{type(e).__name__} {e}")}') from None
