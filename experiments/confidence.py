@@ -2,7 +2,7 @@
 
     python experiments/confidence.py faces-10
     python experiments/confidence.py --doubt         # results/doubt.json: which images every shipped detector doubts
-    python experiments/confidence.py --doubt --ship  # and write the thresholds into the files of the detectors
+    python experiments/confidence.py --ship          # the thresholds of that record, into the files of the detectors
 
 Calibrated without labels on CelebA training images (`ship.py`); asked here of held-out CelebA images and of 1,000
 held-out rows of the cfp *training* split (those of recipes.py). The linear maps to and from the five annotated points
@@ -26,7 +26,7 @@ from fse_nb.detect import detect
 from fse_nb.errors import interocular_error
 from fse_nb.export import WEIGHTS, load_detector, pretrained
 from fse_nb.regress import fit_regressor
-from fse_nb.results import origin
+from fse_nb.results import origin, read_record
 from fse_nb.store import load_tensors, save_tensors
 
 def auroc(score, bad):
@@ -47,7 +47,8 @@ def under_warps(model, images, n):
     "Reliability under random warps of `n` images"
     spread,distance = warp_returns(model, images, n=n, seed=1)
     right = (distance<=model.confidence.within).numpy()
-    return reliability(model.confidence.of_spread(spread).numpy().ravel(), right.ravel())|dict(images=min(n, len(images)))
+    sure = model.confidence.of_spread(spread).numpy()
+    return reliability(sure.ravel(), right.ravel())|dict(images=min(n, len(images)))
 
 def found_from_points(x, y, fit_x, fit_y):
     "Distance (N,K) of each landmark from where a linear map of the annotated points puts it, [-1,1]"
@@ -124,27 +125,28 @@ def doubt(args, folders, start):
         said[name] = dict(doubt=limit, about=model.confidence.about,
                           doubtful={k:None if limit is None else float((v<limit).mean()) for k,v in means.items()},
                           images={k:len(v) for k,v in means.items()},
-                          pictures=dict(zip(map(str, asked['pictures'].files), np.round(means['pictures'], 3).tolist()))
+                          pictures=dict(zip(map(str, asked['pictures'].files), means['pictures'].astype(float).round(3).tolist()))
                                    if 'pictures' in asked else {})
         print(name, limit, {k:v and round(v, 2) for k,v in said[name]['doubtful'].items()}, flush=True)
-        if args.ship and not args.smoke: write_doubt(name, model.confidence)
     folders.record('doubt', start, detectors=said)
 
-def write_doubt(name, confidence):
-    "The threshold into the file of a shipped detector, all else of which stays"
-    file = WEIGHTS/f'{name}.safetensors'
-    tensors,meta = load_tensors(file)
-    meta['confidence'] |= dict(doubt=confidence.doubt, about=confidence.about)
-    save_tensors(file, tensors, meta)
-    again,said = load_tensors(file)
-    assert said==meta and all(torch.equal(v, again[k]) and v.dtype==again[k].dtype for k,v in tensors.items())
+def ship(folders):
+    "The thresholds of the record into the files of shipped detectors, all else of which stays"
+    for name,said in read_record(folders.results/'doubt.json')['numbers']['detectors'].items():
+        file = WEIGHTS/f'{name}.safetensors'
+        tensors,meta = load_tensors(file)
+        meta['confidence'] |= {k:said[k] for k in ('doubt','about')}
+        save_tensors(file, tensors, meta)
+        again,its = load_tensors(file)
+        assert its==meta and all(torch.equal(v, again[k]) and v.dtype==again[k].dtype for k,v in tensors.items())
+        print(file.name, said['doubt'])
 
 def arguments():
     p = parser(__doc__)
     p.add_argument('--doubt', action='store_true', help='the thresholds of doubt of shipped detectors, instead')
     p.add_argument('--detectors', nargs='*', help='with --doubt: names; default: all that ship')
     p.add_argument('--doubted', type=int, default=200, help='with --doubt: images of each kind')
-    p.add_argument('--ship', action='store_true', help='with --doubt: write the thresholds into their files')
+    p.add_argument('--ship', action='store_true', help='write the thresholds of doubt.json into the files of detectors')
     p.add_argument('detector', nargs='?', default='faces-10', help='name or file')
     p.add_argument('--fit', type=int, default=1000, help='rows for the linear maps')
     p.add_argument('--warped', type=int, default=400, help='images for each reliability under warps')
@@ -153,6 +155,7 @@ def arguments():
 def main():
     args = arguments().parse_args()
     folders,start = Folders.of(args),origin()
+    if args.ship: return ship(folders)
     if args.doubt:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore') # parts of data sets that are not here

@@ -37,7 +37,7 @@ def points_of(
     if regressor is not None:
         points = regressor(landmarks)
         names = regressor.names or [f'p{i}' for i in range(points.shape[1])]
-        if calibrated: each = sure@torch.from_numpy(regressor.weights().to_numpy()).to(sure)
+        if calibrated: each = sure@torch.tensor(regressor.weights().to_numpy()).to(sure)
     meta = None
     if calibrated:
         meta = pd.DataFrame(each.numpy(), columns=[f'{name}_confidence' for name in names])
@@ -66,6 +66,7 @@ class GrowingTable:
     ):
         self.path,self.left_out = Path(path),Path(path).with_name('left_out.csv')
         self.names,self.done,self.last = _relative(files, self.path.parent),0,None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if resume and self.path.exists(): self._go_on()
         else:
             self.left_out.unlink(missing_ok=True)
@@ -236,7 +237,8 @@ def review_table(
 def _reason(row, columns, doubtful):
     "Why an image is in the table, in words"
     unsure = [c.removesuffix('_confidence') for c,v in zip(columns, row) if v<.5]
-    if doubtful: return f'uncertain: {len(unsure)} of {len(columns)} points; is there such an object, cut as in training?'
+    many = f'{len(unsure)} of {len(columns)} points'
+    if doubtful: return f'uncertain: {many}; is there such an object, cut as in training?'
     return f"uncertain: {', '.join(unsure)}" if unsure else 'among the least certain'
 
 def read_table(
