@@ -9,7 +9,7 @@ __all__ = ['METHODS', 'Plan', 'BadImage', 'open_image', 'to_rgb', 'load_image', 
            'resize_to', 'plan_square', 'box_to_unit', 'box_to_pixels', 'decode_square', 'ImageCache', 'decode_images']
 
 # %% ../nbs/04c_decode.ipynb #1a9f0fc3
-import os, re, sys, json, math, hashlib, warnings
+import os, re, sys, json, math, hashlib, warnings, zipfile
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -126,8 +126,11 @@ class Geometry:
     def __post_init__(self):
         if self.method not in METHODS:
             raise ValueError(f"unknown method '{self.method}': use one of {', '.join(METHODS)}")
-        if self.square<1 or self.border<0:
-            raise ValueError(f'a square of {self.square} pixels with a border of {self.border} is no image')
+        if not all(isinstance(o, (int,np.integer)) for o in (self.square,self.border,self.crop)):
+            raise ValueError(f'square, border and crop are whole pixels, not {self.square}, {self.border}, {self.crop}')
+        if self.square<1 or self.border<0 or self.size>4000:
+            raise ValueError(f'a square of {self.square} pixels with a border of {self.border} is no image: '
+                             'both together have 1 to 4,000 pixels')
         if not 0<=self.fill<=255: raise ValueError(f'fill is {self.fill}, but a grey level lies between 0 and 255')
         if self.channels not in (1,3): raise ValueError(f'channels is {self.channels}: use 3, or 1 for grey')
         if not 0<self.scale<=1:
@@ -520,16 +523,26 @@ def _fill_file(decoded, n, side, file, key):
         os.replace(part, file)
         with open(part, 'wb') as f: np.savez(f, key=np.array(key), **log.arrays())
         os.replace(part, log_file)
+    except OSError as e: raise OSError(e.errno, f'could not write the decoded images to {file} ({e.strerror})') from e
     finally: part.unlink(missing_ok=True)
-    return np.load(file, mmap_mode='r'),log.arrays()
+    return np.load(file, mmap_mode='r', allow_pickle=False),log.arrays()
 
-def _read_cache(file, key):
+def _fits(data, log, n, side):
+    "Squares and their log belong together, and each of n images is in one of its lists"
+    i,bad = log['index'],log['bad']
+    return (data.dtype==np.uint8 and data.shape==(len(i),side,side,3) and log['boxes'].shape==(len(i),4)
+            and len(bad)==len(log['why']) and np.array_equal(np.sort(np.concatenate([i,bad])), np.arange(n)))
+
+def _read_cache(file, key, n, side):
     "The array and its log, if they are there, whole, and made from the same images in the same way"
+    log_file = file.with_suffix('.npz')
     try:
-        with np.load(file.with_suffix('.npz'), allow_pickle=False) as z: log = {k:z[k] for k in z.files}
+        with zipfile.ZipFile(log_file) as z: unpacked = sum(o.file_size for o in z.infolist())
+        if unpacked>10**6+2000*n: return None # no log of n images is as large
+        with np.load(log_file, allow_pickle=False) as z: log = {k:z[k] for k in z.files}
         data = np.load(file, mmap_mode='r', allow_pickle=False)
+        return (data,log) if str(log.pop('key'))==key and _fits(data, log, n, side) else None
     except Exception: return None # whatever is wrong with it, it is made anew
-    return (data,log) if str(log.pop('key', ''))==key and len(data)==len(log['index']) else None
 
 # %% ../nbs/04c_decode.ipynb #c03e03df
 def _fingerprint(s, **settings):
@@ -600,7 +613,7 @@ def decode_images(
         made_with = replace(g, crop=g.size, scale=1., channels=3) # the rest of a geometry does not change the squares
         key = _fingerprint(s, version=3, geometry=made_with.as_dict(), min_size=min_size)
         file = _cache_file(cache, key)
-        if (got := _read_cache(file, key)) is not None: return _as_cache(s, g, *got, warn_small)
+        if (got := _read_cache(file, key, n, side)) is not None: return _as_cache(s, g, *got, warn_small)
     bar = n>=5000 if progress is None else progress
     decoded = _decode_all(s, n_workers, bar, geometry=g, min_size=min_size)
     with warnings.catch_warnings(): # Pillow's own, about odd EXIF and the like; not per thread: the filters are global

@@ -70,12 +70,16 @@ def _file_of(name_or_path)->Path:
     known = ', '.join(pretrained()) or '(none in this version)'
     raise ValueError(f"no detector '{name_or_path}': known names are {known}; or give a .safetensors file")
 
-def _check_weights(config, weights):
-    "Raise RuntimeError for weights of another network, before one is made that would fill the memory"
-    if len(json.dumps(config))>10_000: raise ValueError('its config is longer than that of any network')
-    try:
-        with torch.device('meta'): LandmarkDetector(**config).load_state_dict(weights, assign=True)
-    except NotImplementedError: pass # a body of one's own whose layers look at numbers, which there are none of
+def _check_size(config, weights):
+    "Raise ValueError where a config asks for more than the file holds, before a network is made that fills the memory"
+    known = 'n_landmarks','n_in','arch','layout','last'
+    options = {k:v for k,v in config.items() if k not in known}
+    if len(json.dumps(options))>10_000: raise ValueError('its config is longer than that of any network')
+    with torch.device('meta'): # layers that have shapes and no numbers
+        body = ARCHS[config.get('layout') or config['arch']](n_in=config.get('n_in', 3), **options)
+    held = sum(v.numel() for v in weights.values())
+    if sum(v.numel() for v in body.state_dict().values())>held or config['n_landmarks']>held:
+        raise ValueError('its config describes a larger network than its weights')
 
 def _confidence(state, n_landmarks):
     if not state: return None
@@ -102,7 +106,7 @@ def load_detector(
     try:
         weights = {k:v.float() if v.is_floating_point() else v for k,v in tensors.items()}
         geometry = Geometry.from_dict({'channels':config.get('n_in', 3), **meta['geometry']})
-        _check_weights(config, weights)
+        _check_size(config, weights)
         model = LandmarkDetector(**config, geometry=geometry)
         model.load_state_dict(weights)
         model.run = dict(meta['run'] or {})
