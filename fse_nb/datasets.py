@@ -18,11 +18,11 @@ import numpy as np, pandas as pd
 from PIL import Image
 from fastcore.all import patch
 from .draw import landmark_colors
-from .sets import LandmarkSet, from_folder, image_suffixes, join, no_problems, report
+from .sets import LandmarkSet, from_folder, image_suffixes, join, no_problems, report, same_bytes
 from .toy import five_points, toy_faces
 from .decode import Geometry
 from .warps import DIGITS, FACES
-from .formats import BadData, checked, from_csv, from_pts, not_a_page, note, parse_rows, read_text, same_bytes
+from .formats import BadData, checked, from_csv, from_pts, not_a_page, note, parse_rows, read_text
 
 # %% ../nbs/04e_datasets.ipynb #31529859
 def data_root(

@@ -6,12 +6,12 @@ Docs: https://fse-nb.github.io/fse_nb/formats.html.md"""
 
 # %% auto #0
 __all__ = ['UNITS', 'FORMATS', 'BadData', 'DataNote', 'note', 'not_a_page', 'read_text', 'parse_rows', 'locate', 'image_size',
-           'same_bytes', 'turned', 'checked', 'Rows', 'split_name', 'Table', 'from_csv', 'from_coco', 'from_dlc',
-           'write_visibility', 'read_visibility', 'read_pts', 'from_pts', 'Format', 'first_lines', 'first_line',
-           'known_formats', 'format_of', 'read_annotations', 'write_annotations', 'damage', 'check_reader']
+           'turned', 'checked', 'Rows', 'split_name', 'Table', 'from_csv', 'from_coco', 'from_dlc', 'write_visibility',
+           'read_visibility', 'read_pts', 'from_pts', 'Format', 'first_lines', 'first_line', 'known_formats',
+           'format_of', 'read_annotations', 'write_annotations', 'damage', 'check_reader']
 
 # %% ../nbs/04d_formats.ipynb #6bf2fa61
-import csv, hashlib, io, json, math, os, random, re, unicodedata, warnings
+import csv, io, json, math, os, random, re, unicodedata, warnings
 from collections import Counter, defaultdict, namedtuple
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from urllib.parse import unquote
 import numpy as np, pandas as pd
 from PIL import Image
 from fastcore.all import patch
-from .sets import Files, LandmarkSet, image_suffixes, no_problems, report, squares_around
-from .decode import open_image
+from .sets import Files, LandmarkSet, image_suffixes, no_problems, report, same_bytes, squares_around
+from .decode import open_image, _why
 
 # %% ../nbs/04d_formats.ipynb #2c6b59e6
 class BadData(ValueError): "Annotation that cannot be used; the message names the file and the reason"
@@ -213,6 +213,13 @@ def image_size(file)->tuple: # (w,h) in pixels as seen, or None if the file is n
             return im.size[::-1] if turn>=5 else im.size
     except Exception: return None
 
+def _unreadable(file):
+    "Why a file is no image, as far as its first bytes tell"
+    try: open_image(file)
+    except Exception as e: why = _why(e, file)
+    else: why = 'not an image'
+    return 'not a readable image' if why=='not an image' else f'not a readable image: {why}'
+
 def _missing(files):
     "Which of the paths (text) are not there"
     there = _Listing()
@@ -228,21 +235,6 @@ def _looked_at(files, rows, limit=5000, sample=500):
         if size is None: unreadable.append(i)
         else: sizes[i] = size
     return sizes,unreadable
-
-# %% ../nbs/04d_formats.ipynb #150b3b00
-def same_bytes(
-    files # paths
-)->dict: # number of a file → number of the first that holds the same bytes
-    "Copies among files; only those of one size are read"
-    sizes,copies,known = defaultdict(dict),{},{}
-    for i,f in enumerate(map(str, files)):
-        try: sizes[os.path.getsize(f)].setdefault(f, i)
-        except OSError: continue
-    for group in sizes.values():
-        for f,i in group.items() if len(group)>1 else ():
-            first = known.setdefault(hashlib.sha1(Path(f).read_bytes()).digest(), i)
-            if first!=i: copies[i] = first
-    return copies
 
 # %% ../nbs/04d_formats.ipynb #ebc4ac3b
 def _point_problems(points, blanks):
@@ -412,7 +404,7 @@ def checked(
     known = np.full((n,2), np.nan) if size is None else np.tile(np.array(size, float), (n,1))
     if missing and (size is None if sizes is None else sizes):
         known,unreadable = _looked_at(files, [i for i in range(n) if i not in why])
-        leave_out({i:'not a readable image' for i in unreadable})
+        leave_out({i:_unreadable(files[i]) for i in unreadable})
         if n>len(why) and (one_size or size is not None): leave_out(_other_sizes(known))
         if n<=5000 and (copies := same_bytes(files)):
             _tell_copies(files, copies, kwargs.get('split'), file or 'images')
@@ -443,7 +435,7 @@ def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, u
     guessed = _guess_unit(points[good], sizes[good], file) if unit is None else unit
     if UNITS[guessed]:
         sizes,unreadable = _looked_at(files, np.flatnonzero(good), limit=len(files)) # of every image
-        leave_out({i:'not a readable image' for i in unreadable})
+        leave_out({i:_unreadable(files[i]) for i in unreadable})
         of_unit = boxes is not None and np.nanmax(boxes, initial=0)<=1.5*UNITS[guessed] # and not pixels
         if of_unit: boxes = np.asarray(boxes, np.float64)*np.tile(sizes, 2)/UNITS[guessed]
         return points*(sizes[:,None]/UNITS[guessed])-.5,boxes
@@ -487,7 +479,7 @@ def _end(path, n=2): return _short('/'.join(Path(path).parts[-n:]))
 def _tell_copies(files, copies, split, file):
     "A note of images with the same bytes"
     i,first = next(iter(copies.items()))
-    apart = 'a random split may part them'
+    apart = 'a random split keeps them together'
     if split is not None:
         split = list(split)
         apart = f'{sum(split[i]!=split[k] for i,k in copies.items())} of them lie in another split'
@@ -585,6 +577,8 @@ _OBJECT_COLUMNS = 'instance object object_id individual animal person face_id tr
 _SPLIT_COLUMNS = 'split subset set partition usage'.split()
 _ANY_POINT = 'point coord coordinate pos position center centre landmark keypoint bbox p pt'.split() # named in a cell
 _BOX_COLUMNS = 'bbox','box','rect','face','head','object'
+_SIDES = 'x y w h','x y width height','left top w h','left top width height'
+_CORNERS = 'x1 y1 x2 y2','xmin ymin xmax ymax','x_min y_min x_max y_max','left top right bottom'
 
 def _records(file, lines, sep, first):
     "(number of its first line, cells) of each row; raises `BadData` where a stray quote takes in what follows"
@@ -650,15 +644,20 @@ def points(self:Table):
     numbered = [i for i,name in enumerate(self.low) if name.isdigit()]
     if not found and [self.low[i] for i in numbered]==[str(k) for k in range(len(numbered))] and len(numbered)%2==0:
         found = [(f'p{k}',i,j) for k,(i,j) in enumerate(zip(numbered[::2], numbered[1::2]))] # columns 0, 1, 2, 3, …
-    return [o for o in found if not self.box(o[0])]
+    box = (self.box() or ([],))[0]
+    found = [o for o in found if o[1] not in box]
+    return [o for o in found if o[0].lower() not in _BOX_COLUMNS[:3]] or found # a corner without a size is no point
 
 @patch
-def box(self:Table, name='bbox'):
-    "Columns of left, upper, width and height if the point `name` is the corner of a box"
-    if name.lower() not in _BOX_COLUMNS: return None
-    for size in (('w','h'),('width','height')):
-        columns = [f'{name.lower()}_{k}' for k in ('x','y',*size)]
-        if set(columns)<=set(self.low): return [self.low.index(c) for c in columns]
+def box(self:Table):
+    "Columns of left, upper, and of width and height or of right and lower; and whether it is the latter; or None"
+    others = {axis[0] for c in self.low if (axis := _axis(c))}-{'p1','p2'}
+    for prefix in (*(f'{o}_' for o in _BOX_COLUMNS),''):
+        for words in (*_SIDES,*_CORNERS):
+            if not prefix and words in _SIDES[:2]: continue # a point, and the size of an image
+            if not prefix and words=='x1 y1 x2 y2' and ('p3' in others or not others): continue # points
+            columns = [prefix+o for o in words.split()]
+            if set(columns)<=set(self.low): return [self.low.index(c) for c in columns],words in _CORNERS
 
 @patch
 def image_column(self:Table, given=None):
@@ -752,13 +751,15 @@ def _from_wide(table, rows, at, pairs, instance, kwargs):
     seen = {k:low.index(c) for k,(name,*_) in enumerate(pairs)
             for c in (f'{name}_v'.lower(),f'{name}_visible'.lower(),f'{name}_visibility'.lower()) if c in low}
     crop = [low.index(f'crop_{k}') for k in ('left','upper','right','lower')] if 'crop_left' in low else []
-    box = next((b for name in _BOX_COLUMNS if (b := table.box(name))), [])
+    box,corners = table.box() or ([],False)
+    if box and low[box[0]]=='x1': note(table.file, 'x1, y1, x2, y2 are taken as the corners of a box')
     split = table.split_column()
     by = table.column(instance) if instance is not None else table.object_column(at)
     used = {at,split,*xy,*seen.values(),*crop,*box}
     others = [i for i in range(len(table.head)) if i not in used]
     kept,values = table.numbers([*xy,*crop,*box,*seen.values()], rows)
     xy,crops,boxes,told = np.split(values, np.cumsum([len(xy),len(crop),len(box)]), axis=1)
+    if corners: boxes = np.concatenate([boxes[:,:2],boxes[:,2:]-boxes[:,:2]], 1)
     visible = np.full((len(kept),len(pairs)), 2)
     visible[:,list(seen)] = np.nan_to_num(told).clip(0, 2)
     for k,(row,cells) in enumerate(kept):
