@@ -92,7 +92,8 @@ def load(cls:LinearRegressor,
     if meta.get('kind')!='regressor': raise ValueError(f"{path} holds a {meta.get('kind')}, not a regressor")
     W,b,names = tensors.get('W'),tensors.get('b'),meta.get('names')
     whole = W is not None and W.ndim==2 and not W.shape[0]%2 and not W.shape[1]%2 and W.is_floating_point()
-    if not whole or b is not None and b.shape!=W.shape[:1] or names and (type(names) is not list or len(names)!=len(W)//2):
+    named = whole and (not names or type(names) is list and len(names)==len(W)//2)
+    if not named or b is not None and b.shape!=W.shape[:1]:
         raise ValueError(f'{path} is damaged: its weights are no map from landmarks to points')
     return cls(W, b, names, meta.get('sources'))
 
