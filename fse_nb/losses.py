@@ -112,10 +112,12 @@ def diversity(
     probs:Tensor,     # maps (B,K,h,w)
     pool:int=5,       # maps are first summed over pool×pool windows; 1: equation (8) itself
     reduction='mean', # 'mean' over the images, or 'none': one number for each image
+    group:int|None=None, # only landmarks of the same group of so many compete for a place; None: all, as in (8)
 )->Tensor:            # a number, or (B,)
-    "Equation (8): K minus the mass under the upper envelope of the pooled maps"
+    "Equation (8): K minus the mass under the upper envelope of the pooled maps; a sum over the groups, if there are any"
     if pool>1: probs = F.avg_pool2d(probs, pool, pool, ceil_mode=True, divisor_override=1)
-    return probs.shape[1] - _mean(probs.amax(1).sum((1,2)), reduction)
+    envelopes = sum(maps.amax(1).sum((1,2)) for maps in probs.split(group or probs.shape[1], 1))
+    return probs.shape[1] - _mean(envelopes, reduction)
 
 # %% ../nbs/03_losses.ipynb #88a58479
 UNITS = dict(px=1, image=2, unit=None)
@@ -140,15 +142,18 @@ class FactorizedLoss:
         align='maps',  # 'maps' (6) or 'points' (5)
         div='max',     # 'max' (8) or 'overlap' (7)
         reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
+        group=None,    # landmarks in a group, within which (8) keeps them apart; None: all of them
     ):
         _one_of('unit', unit, UNITS)
         _one_of('align', align, ('maps','points'))
         _one_of('div', div, ('max','overlap'))
         _one_of('reduction', reduction, ('mean','none'))
+        if group is not None and (div!='max' or group<1):
+            raise ValueError(f"groups of {group} with div='{div}': groups are for div='max', and hold at least 1")
         store_attr()
         self.parts = {}
 
-    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction')
+    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction,group')
 
     def __call__(self,
         scores:Tensor, # score maps (2B,K,h,w): B of x, then B of x'
@@ -171,7 +176,7 @@ class FactorizedLoss:
         return loss + self.gamma*div
 
     def _diversity(self, probs):
-        if self.div=='max': return diversity(probs, self.pool, reduction=self.reduction)
+        if self.div=='max': return diversity(probs, self.pool, reduction=self.reduction, group=self.group)
         return diversity_overlap(probs, reduction=self.reduction)
 
     def _scale(self, h, w, extent): # pixels are square in the loss, whatever they are in the frame

@@ -223,6 +223,7 @@ class Recipe:
     var_weight:float|tuple=(.02,.1) # weight of the variance part of the alignment loss (6)
     ramp:tuple=(.4,.9) # share of the run over which `gamma` and `var_weight` move
     pool:int|None=None # cells of the diversity's windows, on the full-size map; None: 5, and 3 from 25 landmarks on
+    group:int|None=None # landmarks in a group, within which the diversity keeps them apart; None: all of them
     align:str='maps' # alignment on maps (6), or on 'points' (5)
     div:str='max' # diversity by the upper envelope (8), or by 'overlap' (7)
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
@@ -618,7 +619,7 @@ def landmark_learner(
 )->LandmarkLearner:
     "A fastai `Learner` that trains a landmark detector by equivariance to random warps (Sec. 3, Eq. 9)"
     r = get_recipe(recipe, **changes)
-    if r.pool is None: r = replace(r, pool=5 if n_landmarks<25 else 3) # many need room
+    if r.pool is None: r = replace(r, pool=5 if (r.group or n_landmarks)<25 else 3) # many need room
     geometry = replace(_declared(dls, crop, model.config['n_in'] if model else n_in), scale=r.scale(0))
     if model is None:
         arch = arch or ('paper' if recipe=='paper' else DEFAULT_ARCH)
@@ -632,7 +633,9 @@ def landmark_learner(
         model.geometry,model.confidence = geometry,None
         model.run = dict(start=before.get('name') or before.get('command'))
     model = model.to(device=getattr(dls, 'device', None), memory_format=torch.channels_last)
-    loss = loss_func or FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div) # `Anneal` sets the weights
+    loss = loss_func
+    if loss is None: # `Anneal` sets its weights
+        loss = FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div, group=r.group)
     learn = LandmarkLearner(
         dls, model, loss,
         opt_func=partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8),
