@@ -6,7 +6,7 @@ Docs: https://fse-nb.github.io/fse_nb/widgets.html.md"""
 
 # %% auto #0
 __all__ = ['STATIC', 'esm', 'shipped', 'image_uri', 'WarpPlayground', 'bump_maps', 'LossExplorer', 'face_sheet',
-           'FewShotPlayground', 'results_table', 'ResultsBrowser', 'write_results', 'write_demos']
+           'FewShotPlayground', 'say', 'results_table', 'ResultsBrowser', 'write_results', 'write_demos']
 
 # %% ../nbs/09_widgets.ipynb #8be2e92d
 import anywidget, base64, html, io, json, math, re, numpy as np, torch
@@ -296,6 +296,29 @@ class FewShotPlayground(_Widget):
         x,y = (torch.tensor(o)[self.n_examples:] for o in (self.landmarks,self.truth))
         return interocular_error(self.regressor(x), y)
 
+# %% ../nbs/09_widgets.ipynb #b8adb907
+_TERMS = dict(
+    equivariance='equivariance error', equivariance_px='equivariance error, px', eq='equivariance error, px',
+    cfp='cfp error, %', cfp_percent='cfp error, %', px='error, px', error='error', percent='error, %',
+    still='error of standing still', static_px='error of standing still, px', nearest='distance of the nearest two',
+    share_static='share of landmarks that stand still', share_on_border='share of landmarks on the border',
+    frame='share of landmarks on the border', nearest_px='distance of the nearest two landmarks, px',
+    map_std_px='width of the maps, px', sd='standard deviation', auc='area under the error curve',
+    auroc='area under the ROC curve', ece='calibration error', n='number', n_epoch='epochs',
+    epoch_size='pairs an epoch', ep='epoch', seen='pairs seen', min='minutes', g='γ',
+    pt='alignment of points', var='variance of the maps', vw='weight of the variance', div='diversity',
+    lr='learning rate', bs='batch size', wd='weight decay', var_weight='weight of the variance', gamma='γ')
+_UNITS = dict(px=', px', percent=', %', s=', s', seconds=', s', minutes=', min', mb=', MB', gflops=', GFLOP/s')
+
+def say(
+    key:str # of a record
+)->str:
+    "A key in words: those of the glossary where there are any, the unit last"
+    if key in _TERMS: return _TERMS[key]
+    *words,last = key.split('_')
+    if words and last in _UNITS: return ' '.join(words)+_UNITS[last]
+    return ' '.join([*words,last])
+
 # %% ../nbs/09_widgets.ipynb #042a1dd9
 _XS = ('pairs','seen','step','epoch','ep','n','k') # what a curve may be over
 _NAMES = ('name','method','what','label') # what a row may be called by
@@ -309,6 +332,15 @@ def _rows(v): return isinstance(v, list) and len(v)>0 and all(isinstance(o, dict
 def _is_curve(v): # the name of what it is over, or nothing
     return _rows(v) and len(v)>1 and next((x for x in _XS if all(_number(o.get(x)) for o in v)), None)
 
+def _row_names(rows):
+    "How each is told from the others: by a name, by a number that all have, or by its place; one alone needs nothing"
+    named = next((t for t in _NAMES if all(isinstance(o.get(t), (str,int)) for o in rows)), None)
+    if named: return [(str(o[named]),) for o in rows]
+    if len(rows)==1: return [()]
+    counted = (k for k,v in rows[0].items() if _number(v) and len({str(o.get(k)) for o in rows})==len(rows))
+    key = next(counted, None)
+    return [(f'{say(key)} {o[key]}' if key else f'no. {i+1}',) for i,o in enumerate(rows)]
+
 def _todays(d):
     "With today's names of the measures; `still` of other tables is a length, so only beside `equivariance`"
     if isinstance(d, list): return [_todays(o) for o in d]
@@ -316,17 +348,15 @@ def _todays(d):
     names = OLD_METRICS if 'equivariance' in d else {}
     return {names.get(k, k):_todays(v) for k,v in d.items()}
 
-def _flat(d, name=''): # pairs of name and number
+def _flat(d, path=()): # pairs of names, from the outside inwards, and number
     for k,v in d.items():
-        k = f'{name}{k}'
-        if _number(v): yield k,_digits(v)
-        elif isinstance(v, dict): yield from _flat(v, k+'.')
+        said = path if k in ('rows','runs') else (*path,say(k))
+        if _number(v): yield said,_digits(v)
+        elif isinstance(v, dict): yield from _flat(v, said)
         elif _rows(v) and not _is_curve(v):
-            for i,o in enumerate(v):
-                label = next((str(o[t]) for t in _NAMES if isinstance(o.get(t), (str,int))), str(i))
-                yield from _flat(o, f'{k}.{label}.')
+            for o,name in zip(v, _row_names(v)): yield from _flat(o, (*said,*name))
         elif isinstance(v, list) and 0<len(v)<=8 and all(map(_number, v)):
-            for i,o in enumerate(v): yield f'{k}.{i}',_digits(o)
+            for i,o in enumerate(v): yield (*said,f'no. {i+1}'),_digits(o)
 
 def _curve(d):
     "The first list of rows over pairs, epochs or steps"
@@ -334,7 +364,7 @@ def _curve(d):
         if x := _is_curve(v):
             keys = dict.fromkeys(k for o in v for k in o if k!=x and _number(o[k]))
             def column(k): return [_digits(o[k]) if _number(o.get(k)) else None for o in v]
-            return dict(xname=x, x=column(x), y={k:column(k) for k in keys})
+            return dict(xname=say(x), x=column(x), y={say(k):column(k) for k in keys})
         if isinstance(v, dict) and (inner := _curve(v)): return inner
 
 # %% ../nbs/09_widgets.ipynb #ef9c23c1
@@ -346,7 +376,32 @@ def _pairs(d, name=''):
 def _words(v): return ', '.join(f'{k}={o}' for k,o in _pairs(v)) if isinstance(v, dict) else str(v or '')
 def _without(d, *names): return {k:v for k,v in d.items() if k not in names}
 
-def _record(name, kind, d, **common):
+_KINDS = dict(bench='speed', eval='evaluation', finetune='fine-tuning', fse='command', recipe='training',
+              start='training', yaleb='Yale B')
+
+def _title(stem):
+    "Name of a file in words: the kind first, k10 is K = 10, s0 the seed"
+    kind,*words = stem.split('_')
+    words = ' '.join([_KINDS.get(kind, kind),*words])
+    words = re.sub(r' k(\d+)\b', r', K = \1,', words).rstrip(',')
+    return re.sub(r',? s(\d+)\b', r', seed \1', words)
+
+def _run_titles(runs):
+    "What each run of a file is: as it says itself, else its name or, where that is a code, how its settings differ"
+    configs = [run.get('config') if isinstance(run.get('config'), dict) else {} for run in runs]
+    def usual(k): return max((str(c.get(k)) for c in configs), key=[str(c.get(k)) for c in configs].count)
+    def settings(c):
+        differ = [(k,v) for k,v in c.items() if str(v)!=usual(k) and k!='stopped']
+        return ', '.join(f'{say(k)} {v}' for k,v in differ) or 'the usual settings'
+    def title(run, c):
+        name = str(run.get('name', ''))
+        code = c and re.fullmatch(r'[A-Z]{1,2}\d{0,2}', name)
+        return run.get('what') or (settings(c) if code or not name else name)
+    titles = [title(run, c) for run,c in zip(runs, configs)]
+    return [t if titles.count(t)==1 else f'{t} ({titles[:i].count(t)+1})' for i,t in enumerate(titles)]
+
+def _record(name, file, d, **common):
+    kind = file.split('_')[0]
     d = _todays({**common, **d})
     numbers = d.get('numbers')
     if not isinstance(numbers, dict): numbers = _without(d, 'config', 'machine', 'versions', 'seed')
@@ -356,20 +411,21 @@ def _record(name, kind, d, **common):
     if isinstance(machine, dict):
         machine = ', '.join(f'{k} {v}' for k,v in machine.items() if k in ('cpu','cores','gpu') and v)
     about = {k:d.get(k) for k in ('what','command','commit')}
-    out = dict(name=name, kind=kind, **about, date=d.get('date') or d.get('started'), machine=machine,
-               config=_words(config), note=d.get('note'), numbers={k:v for k,v in _flat(numbers) if v is not None},
-               curve=_curve(numbers))
+    numbers,curve = {' · '.join(k):v for k,v in _flat(numbers) if v is not None},_curve(numbers)
+    out = dict(name=name, file=file, kind=_KINDS.get(kind, kind), **about, date=d.get('date') or d.get('started'),
+               machine=machine, config=_words(config), note=d.get('note'), numbers=numbers, curve=curve)
     return {k:v for k,v in out.items() if v or k=='numbers'}
 
 def _records(f):
     "The records of one file"
     kind,d = f.stem.split('_')[0],json.loads(f.read_text())
     if kind=='points' or not isinstance(d, dict): return []
-    if not _rows(d.get('runs')): return [_record(f.stem, kind, d)]
+    name = _title(f.stem)
+    if not _rows(d.get('runs')): return [_record(name, f.stem, d)]
     common = {k:d[k] for k in ('machine','commit','date','note') if k in d}
-    out = [_record(f"{f.stem}/{run.get('name',i)}", kind, run, **common) for i,run in enumerate(d['runs'])]
+    out = [_record(f'{name}: {title}', f.stem, run, **common) for run,title in zip(d['runs'], _run_titles(d['runs']))]
     rest = _without(d, 'runs')
-    if any(True for _ in _flat(_without(rest, 'machine', 'versions'))): out.append(_record(f.stem, kind, rest))
+    if any(True for _ in _flat(_without(rest, 'machine', 'versions'))): out.append(_record(name, f.stem, rest))
     return out
 
 def results_table(

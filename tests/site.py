@@ -10,7 +10,7 @@ python tests/site.py --shots DIR [--full] [--only PAGE …]   no checks, but pic
 Needs playwright and a Chromium (FSE_CHROMIUM, /usr/bin/chromium, or playwright's own). `--build` runs nbdev-docs first.
 axe comes from npm: `bash tools/vendor.sh axe DIR`, then `--axe DIR/axe.min.js`; without it, that part says that it did
 not run."""
-import argparse, base64, io, os, re, subprocess, sys, threading
+import argparse, base64, gzip, html, io, json, os, re, subprocess, sys, threading
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,8 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = os.environ.get('FSE_CHROMIUM') or ('/usr/bin/chromium' if Path('/usr/bin/chromium').exists() else None)
 SITE,GIT = 'https://fse-nb.github.io/fse_nb/','https://github.com/fse-nb/fse_nb'
 COLAB = GIT.replace('https://github.com', 'https://colab.research.google.com/github')
+BASE = urlsplit(SITE).path # of the site on its host
 MB = 2**20
 SCHEMES = 'light','dark'
+
+LOADING = {'stylesheet','preload','modulepreload','icon','preconnect','dns-prefetch','manifest'} # links that fetch
 
 # ---- what needs no browser
 
@@ -32,7 +35,7 @@ class Page(HTMLParser):
     "Links, anchors and pictures of a page"
     def __init__(self, file):
         super().__init__()
-        self.links,self.ids,self.images = [],set(),[]
+        self.links,self.ids,self.images,self.loads = [],set(),[],[]
         self.text = file.read_text(encoding='utf-8')
         self.feed(self.text)
 
@@ -42,6 +45,8 @@ class Page(HTMLParser):
         if tag=='a' and a.get('href'): self.links.append(a['href'])
         if tag=='img': self.images.append(a)
         if tag!='a': self.links += [a[k] for k in ('src','data-src') if a.get(k) and not a[k].startswith('data:')]
+        self.loads += [a[k] for k in ('src','srcset','poster','data-src') if a.get(k)]
+        if tag=='link' and LOADING&set((a.get('rel') or '').split()): self.loads.append(a.get('href') or '')
 
 def page_name(notebook):
     "Name of the page of a notebook, as nbdev gives it"
@@ -55,8 +60,8 @@ def broken_links(docs, root, pages):
     "Links that lead to no file or to no anchor"
     for name,page in pages.items():
         for link in page.links:
-            own = link.startswith(SITE) # an address of this site, written out
-            url = urlsplit(link.removeprefix(SITE))
+            own = link.startswith((SITE,BASE)) # an address of this site, written out, as Quarto does for the 404 page
+            url = urlsplit(link.removeprefix(SITE).removeprefix(BASE))
             if url.scheme or url.netloc: continue
             path = unquote(url.path)
             if path: to = (docs if own else docs/Path(name).parent)/path
@@ -82,6 +87,71 @@ def faults_of_pages(pages, made):
                 if link not in page.links: yield f'{name}: no link to {link}'
         prose = re.sub(r'<annotation.*?</annotation>|<code.*?</code>|<pre.*?</pre>', '', page.text, flags=re.S)
         if r'\tag{' in prose: yield f'{name}: an equation is not rendered'
+        shown = re.search(r'.{0,60}\]\(http.{0,40}', prose)
+        if shown: yield f'{name}: Markdown of a link is shown: {shown[0]}'
+        for url in page.loads:
+            host = urlsplit(url).netloc
+            if host and not url.startswith(SITE): yield f'{name}: loads from another host: {url[:80]}'
+        if 'glossary.html' in made and not any(urlsplit(o).path.endswith('glossary.html') for o in page.links):
+            yield f'{name}: no link to the glossary'
+
+_signature = re.compile(r'</h[1-6]>(?:\s*<div[^>]*>)*\s*<pre[^>]*>(.*?)</pre>', re.S)
+
+def signature_faults(pages):
+    "Signatures that name `__main__`, `NoneType` or the events of fastai; headings with code below are taken for such"
+    shown = {name:[html.unescape(re.sub('<[^>]+>', '', s)) for s in _signature.findall(page.text)]
+             for name,page in pages.items()}
+    shown = {name:[s for s in found if s.lstrip().startswith(('def ','class '))] for name,found in shown.items()}
+    if pages and not any(shown.values()): yield 'no signature on any page: has the form of pages changed?'
+    for name,found in shown.items():
+        for signature in found:
+            for word in ('__main__.', ':NoneType=', 'after_create'):
+                said = ' '.join(signature.split())[:80]
+                if word in signature: yield f'{name}: signature with {word}: {said}'
+
+def output_faults(proc):
+    "Outputs for which Quarto would load require.js and jQuery from another host"
+    for file in sorted(proc.glob('*.ipynb')):
+        for cell in json.loads(file.read_text(encoding='utf-8'))['cells']:
+            for output in cell.get('outputs', []):
+                bad = {'text/html','application/javascript'}&set(output.get('data', {}))
+                if bad: yield f'{file.name}: output of type {", ".join(bad)}: {"".join(cell["source"])[:60]!r}'
+
+def markdown_pages(docs, proc):
+    "Name and text of each page's Markdown version: as Quarto wrote it or, without one, as Pandoc writes it the same way"
+    made = sorted(docs.glob('*.html.md'))
+    if made: return [(f.name,f.read_text(encoding='utf-8')) for f in made]
+    try: import pypandoc
+    except ImportError: return []
+    variant = yaml.safe_load((ROOT/'_quarto.yml').read_text())['format']['commonmark']
+    variant = variant.get('variant', '') if isinstance(variant, dict) else ''
+    def text(cell):
+        shown = [''.join(o.get('data', {}).get('text/markdown', '')) for o in cell.get('outputs', [])]
+        return ''.join(cell['source']) if cell['cell_type']=='markdown' else '\n\n'.join(shown)
+    def page(file):
+        cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+        return pypandoc.convert_text('\n\n'.join(map(text, cells)), f'commonmark{variant}', 'markdown',
+                                     extra_args=['--quiet'])
+    return [(f'{page_name(file)}.md',page(file)) for file in sorted(proc.glob('*.ipynb'))]
+
+def markdown_faults(named):
+    "Markdown versions whose formulas are not TeX, or that link to notebooks"
+    for name,text in named:
+        prose = re.sub(r'```.*?```|`[^`\n]*`', '', text, flags=re.S)
+        link = re.search(r'\]\((?!https?:)[^)]*\.ipynb[^)]*\)', prose)
+        if link: yield f'{name}: link to a notebook {link[0]}'
+        formula = re.search(r'<su[bp]>\*|\*<su[bp]>|\\\\u', prose) # what Pandoc writes for formulas without dollars
+        if not formula: continue
+        around = prose[max(0, formula.start()-30):formula.end()+30]
+        yield f'{name}: a formula is not TeX: {around!r}'
+    formulas = [text for name,text in named if name=='losses.html.md' and '$$' in text]
+    if named and not formulas: yield 'losses.html.md: no formula'
+
+def theme_faults(root):
+    "What the dark theme must say, since its defaults are made for a light one; and the compiled sheet, where there is one"
+    dark = (root/'nbs/site/dark.scss').read_text()
+    for name in ('pre-color','body-emphasis-color','code-block-bg','code-bg','body-bg','body-color'):
+        if f'${name}:' not in dark: yield f'nbs/site/dark.scss: ${name} is not set'
 
 def flat(contents):
     "File names in a part of the sidebar"
@@ -117,7 +187,8 @@ def source_faults(root):
     "What can be said before the site is built"
     yield from sidebar_faults(root)
     yield from llms_faults(root)
-    for f in ('site/card.png', 'site/icon.svg', 'site/site.css', 'llms.txt'):
+    yield from theme_faults(root)
+    for f in ('site/card.png', 'site/icon.svg', 'site/site.css', 'site/math.css', 'llms.txt'):
         if not (root/'nbs'/f).is_file(): yield f'nbs/{f} is missing'
 
 def static_checks(docs, root):
@@ -126,7 +197,8 @@ def static_checks(docs, root):
     made = notebooks(root)
     bad = list(source_faults(root))
     bad += [f'{page}: no page for {notebook}' for page,notebook in made.items() if page not in pages]
-    bad += [*broken_links(docs, root, pages),*faults_of_pages(pages, made)]
+    bad += [*broken_links(docs, root, pages),*faults_of_pages(pages, made),*signature_faults(pages)]
+    bad += [*output_faults(root/'_proc'),*markdown_faults(markdown_pages(docs, root/'_proc'))]
     size = sum(f.stat().st_size for f in docs.rglob('*') if f.is_file())
     if size>40*MB: bad.append(f'the site has {size/MB:.1f} MB, more than 40')
     print(f'{len(pages)} pages, {sum(len(p.links) for p in pages.values())} links, {size/MB:.1f} MB')
@@ -134,16 +206,29 @@ def static_checks(docs, root):
 
 # ---- a server and a browser
 
+TEXTS = '.html','.css','.js','.mjs','.json','.svg','.md','.txt'
+
 class Quiet(SimpleHTTPRequestHandler):
-    "Files of the site below /fse_nb/, as on GitHub Pages"
+    "Files of the site below /fse_nb/, texts compressed, as on GitHub Pages"
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, '.js':'text/javascript', '.mjs':'text/javascript',
                       '.wasm':'application/wasm', '.webp':'image/webp'}
     def log_message(self, *args): pass
     def translate_path(self, path): return super().translate_path(re.sub(r'^/fse_nb(/|$)', '/', path))
     def do_GET(self):
+        file = Path(self.translate_path(self.path))
+        if file.is_dir(): file = file/'index.html'
+        if file.suffix in TEXTS and file.is_file(): return self.compressed(file)
         if self.path!='/favicon.ico': return super().do_GET()
         self.send_response(204) # browsers ask for it where a page names no icon
         self.end_headers()
+    def compressed(self, file):
+        data = gzip.compress(file.read_bytes(), 6, mtime=0)
+        self.send_response(200)
+        self.send_header('Content-Type', self.guess_type(str(file)))
+        self.send_header('Content-Encoding', 'gzip')
+        self.send_header('Content-Length', str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
 def serve(docs):
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(docs)))
@@ -157,6 +242,65 @@ ALL_MOUNTED = ("[...document.querySelectorAll('.fse-widget[data-widget]')]"
 NOT_MOUNTED = "[...document.querySelectorAll('.fse-widget[data-widget]:not(.fse-mounted)')].map(e => e.dataset.widget)"
 NOT_LOADED = ("[...document.images].filter(i => i.complete && !i.naturalWidth && i.loading!='lazy')"
               ".map(i => i.src.slice(0,80))")
+
+PALE = """(() => { // code and printed text whose contrast is below 4.5
+  const rgba = c => { const v = c.match(/[\\d.e-]+/g).map(Number), k = c.startsWith('color(') ? 255 : 1;
+                      return [v[0] * k, v[1] * k, v[2] * k, v[3] ?? 1]; };
+  const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+  const ground = e => { if (!e) return rgba(getComputedStyle(document.documentElement).colorScheme === 'dark'
+                                             ? 'rgb(18,18,18)' : 'rgb(255,255,255)');
+                        const b = rgba(getComputedStyle(e).backgroundColor);
+                        return b[3] === 1 ? b : over(b, ground(e.parentElement)); };
+  const linear = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = c => { const [r, g, b] = c.slice(0, 3).map(linear); return .2126 * r + .7152 * g + .0722 * b; };
+  const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+  const clear = e => { let o = 1; for (; e; e = e.parentElement) o *= +getComputedStyle(e).opacity; return o; };
+  const shown = [...document.querySelectorAll('pre, pre *, code')].filter(e => own(e) && e.checkVisibility());
+  return shown.slice(0, 3000).map(e => {
+    const back = ground(e), c = rgba(getComputedStyle(e).color);
+    const front = over([c[0], c[1], c[2], c[3] * clear(e)], back);
+    const [a, b] = [light(front), light(back)].sort((a, b) => b - a);
+    return [(a + .05) / (b + .05), e.textContent.trim().slice(0, 40)];
+  }).filter(o => o[0] < 4.5).map(o => `${o[0].toFixed(1)}: ${o[1]}`); })()"""
+LONG_LABELS = """[...document.querySelectorAll('.fse-slider output, .fse-num, .fse-note')].map(e => e.textContent)
+                 .filter(t => /\\.\\d{5}/.test(t))"""
+OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyond its edge
+  const out = [];
+  for (const w of document.querySelectorAll('.fse-mounted')) {
+    const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    const told = [...w.querySelectorAll('label, output, figcaption, svg text, th, td, li, p, button, dt, dd, summary')];
+    const boxes = told.filter(e => own(e) && e.checkVisibility()).map(e => {
+      const r = document.createRange(); r.selectNodeContents(e);
+      return [e, r.getBoundingClientRect()]; }).filter(([e, b]) => b.width && b.height);
+    const scrolled = e => e.closest('.fse-scroll');
+    for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
+      const [[e, a], [f, b]] = [boxes[i], boxes[j]];
+      if (e.contains(f) || f.contains(e) || !!scrolled(e) !== !!scrolled(f)) continue;
+      const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top), text = o => o.textContent.slice(0, 24);
+      if (x > 1.5 && y > 3) out.push(`${w.dataset.widget}: "${text(e)}" on "${text(f)}"`);
+    }
+  }
+  return out.slice(0, 6); })()"""
+RAW_KEYS = """[...document.querySelectorAll('.fse-table td, .fse-choose option, .fse-legend li')]
+              .map(e => e.textContent)
+              .filter(t => t.split(/ · |: |, /).some(p => /^[a-z0-9]+([_.\\/][A-Za-z0-9]+)+$/.test(p) && isNaN(p)))"""
+
+def foreign_fonts(context, page):
+    "Fonts other than that of `math.css` in which the page's formulas are set"
+    cdp = context.new_cdp_session(page)
+    cdp.send('DOM.enable')
+    cdp.send('CSS.enable')
+    page.evaluate('document.fonts.ready.then(() => 0)')
+    root = cdp.send('DOM.getDocument', dict(depth=0))['root']['nodeId']
+    found = {}
+    for node in cdp.send('DOM.querySelectorAll', dict(nodeId=root, selector=TOKENS))['nodeIds'][:400]:
+        for font in cdp.send('CSS.getPlatformFontsForNode', dict(nodeId=node))['fonts']:
+            found[font['familyName']] = found.get(font['familyName'], 0)+font['glyphCount']
+    cdp.detach()
+    return {k:n for k,n in found.items() if k!='STIX Two Math'}
+
+TOKENS = 'math :is(mi, mn, mo)'
 
 def visit(context, url, base, bad, name):
     "Open a page and watch it: its faults go to `bad`; the page, and its bytes"
@@ -328,6 +472,7 @@ def check_once(page, name, seen, axe):
         if axe: bad += [f'{name} (running): axe: {o}' for o in axe_faults(page, axe)]
     page.set_viewport_size(dict(width=390, height=800))
     page.wait_for_timeout(100)
+    bad += [f'{name}: labels lie on one another on a phone: {o}' for o in page.evaluate(OVERPRINTED)]
     width = page.evaluate('document.documentElement.scrollWidth')
     if width>392: bad.append(f'{name}: {width} pixels wide on a phone of 390')
     return bad
@@ -341,8 +486,14 @@ def check_page(browser, name, base, axe):
         page,seen = visit(context, base+name, base, bad, name)
         bad += [f'{name}: widget {w} did not mount' for w in page.evaluate(NOT_MOUNTED)]
         bad += [f'{name}: picture does not load: {u}' for u in page.evaluate(NOT_LOADED)]
+        bad += [f'{name} ({scheme}): code with a contrast of {o}' for o in page.evaluate(PALE)[:3]]
+        bad += [f'{name}: label with needless decimals: {o}' for o in page.evaluate(LONG_LABELS)]
+        bad += [f'{name}: key instead of words: {o}' for o in page.evaluate(RAW_KEYS)[:3]]
         if axe: bad += [f'{name} ({scheme}): axe: {o}' for o in axe_faults(page, axe)]
-        if scheme==SCHEMES[0]: bad += check_once(page, name, seen, axe)
+        if scheme==SCHEMES[0]:
+            fonts = foreign_fonts(context, page)
+            if fonts: bad.append(f'{name}: formulas in fonts of the machine, glyphs: {fonts}')
+            bad += check_once(page, name, seen, axe)
         context.close()
     return bad
 

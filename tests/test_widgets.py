@@ -315,12 +315,26 @@ def test_fewshot():
         button(p, 'Start over')
         assert not any(state(p, 'fewshot')['clicks'])
 
+def test_labels():
+    "A label shows no more decimals than its slider has steps, however it was set, and lies on no other on a phone"
+    with browser() as open_page:
+        p = open_page(['warp'], width=390)
+        put(p, 'warp', rotate=23.456789012345, scale=.1234567)
+        told = p.locator('#warp .fse-slider output').all_inner_texts()
+        assert told==['0.0010','0.010','23°','0.10','0.12'], told
+        boxes = [o.bounding_box() for o in p.locator('#warp .fse-slider :is(label, output)').all()]
+        for i,a in enumerate(boxes):
+            for b in boxes[:i]:
+                x,y = (min(a[k]+a[n], b[k]+b[n])-max(a[k], b[k]) for k,n in (('x','width'),('y','height')))
+                assert x<1 or y<1, (a, b)
+
 def test_results():
     with browser() as open_page:
         p = open_page(['results'])
         curves = p.locator('#results .fse-curve')
         records = shipped('results.json')['records']
-        rows = [(r['name'],r['kind'],quantity,v) for r in records for quantity,v in r['numbers'].items()]
+        rows = [(f"{r['name']} {r['file']}",r['kind'],quantity,v) for r in records
+                for quantity,v in r['numbers'].items()]
         assert state(p, 'results')['shown']==len(rows)
         p.get_by_label('filter').fill('annealed cfp')
         want = [r for r in rows if all(word in ' '.join(r[:3]).lower() for word in ('annealed','cfp'))]
@@ -330,7 +344,7 @@ def test_results():
         shown = [float(o) for o in p.locator('#results tbody td.fse-num').all_inner_texts()]
         close(shown, sorted([w[3] for w in want], reverse=True), eps=1e-3)
         assert curves.count()>0
-        p.get_by_label('curve of').select_option('equivariance_px')
+        p.get_by_label('curve of').select_option('equivariance error, px')
         settle(p)
         assert curves.count()>0
         p.get_by_label('logarithmic').check()
@@ -339,9 +353,9 @@ def test_results():
         p.locator('#results .fse-link').first.click()
         assert 'benchmarks/' in p.locator('#results .fse-details').inner_text()
         p.get_by_label('filter').fill('')
-        p.get_by_label('kind').select_option('bench')
+        p.get_by_label('kind').select_option('speed')
         settle(p)
-        assert state(p, 'results')['shown']==sum(r[1]=='bench' for r in rows)
+        assert state(p, 'results')['shown']==sum(r[1]=='speed' for r in rows)
 
 AS_TEXT = '''async ([text, state]) => {
     const {makeModel} = await import('./static/mount.js');

@@ -1,16 +1,16 @@
 // The experiment browser: every number of results/, to filter, sort and plot.
 import {h, saver, frames, listen, choose, check} from './ui.js';
 
-// records: [{name, kind, command, commit, date, config, numbers: {name: value}, curve: {x, y: {name: [values]}}}]
+// records: [{name, file, kind, command, commit, date, config, numbers: {name: value}, curve: {x, y: {name: [values]}}}]
 export const defaults = {records: [], query: '', kind: '', sort: 'record', descending: false, y: '', log: false, limit: 40, shown: 0};
 
 export function tableOf(records) { // one row a number
-  return records.flatMap(r => Object.entries(r.numbers).map(([quantity, value]) => ({record: r.name, kind: r.kind, quantity, value})));
+  return records.flatMap(r => Object.entries(r.numbers).map(([quantity, value]) => ({record: r.name, file: r.file, kind: r.kind, quantity, value})));
 }
 
-export function select(rows, {query, kind, sort, descending}) { // every word of the query must occur in record, kind or quantity
+export function select(rows, {query, kind, sort, descending}) { // every word of the query must occur in record, file, kind or quantity
   const words = query.toLowerCase().split(/\s+/).filter(Boolean), dir = descending ? -1 : 1;
-  const of = r => `${r.record} ${r.kind} ${r.quantity}`.toLowerCase(), num = v => typeof v === 'number';
+  const of = r => `${r.record} ${r.file} ${r.kind} ${r.quantity}`.toLowerCase(), num = v => typeof v === 'number';
   const cmp = (a, b) => num(a) && num(b) ? a - b : num(a) ? -1 : num(b) ? 1 : String(a).localeCompare(String(b), 'en', {numeric: true});
   return rows.filter(r => (!kind || r.kind === kind) && words.every(w => of(r).includes(w)))
     .map((r, i) => [r, i]).sort((a, b) => dir * cmp(a[0][sort], b[0][sort]) || a[1] - b[1]).map(o => o[0]);
@@ -51,7 +51,7 @@ function render({model, el}) {
     const ks = [...new Set(rs.map(r => r.kind))].sort(), qs = [...new Set(rs.flatMap(r => Object.keys(r.curve?.y ?? {})))].filter(y => curvesOf(rs, y).length).sort();
     kinds.querySelector('select').replaceChildren(h('option', {value: ''}, 'all'), ...ks.map(k => h('option', {value: k}, k)));
     ys.querySelector('select').replaceChildren(...qs.map(k => h('option', {value: k}, k)));
-    if (!qs.includes(get('y'))) model.set('y', ['cfp_percent', 'equivariance_px'].find(k => qs.includes(k)) ?? qs[0] ?? '');
+    if (!qs.includes(get('y'))) model.set('y', ['cfp error, %', 'equivariance error, px'].find(k => qs.includes(k)) ?? qs[0] ?? '');
   }
 
   function drawPlot(records) {
@@ -79,11 +79,11 @@ function render({model, el}) {
     const pick = name => { chosen = chosen === name ? null : name; update(); };
     body.replaceChildren(...some.map(r => h('tr', {}, h('td', {}, h('button', {type: 'button', class: 'fse-link', 'aria-pressed': r.record === chosen ? 'true' : 'false', onclick: () => pick(r.record)}, r.record)),
       h('td', {}, r.kind), h('td', {}, r.quantity), h('td', {class: 'fse-num'}, fmt(r.value)))));
-    const names = new Set(found.map(r => r.record)), rs = get('records').filter(r => (!s.kind || r.kind === s.kind) && (names.has(r.name) || select([{record: r.name, kind: r.kind, quantity: Object.keys(r.curve?.y ?? {}).join(' ')}], s).length));
+    const names = new Set(found.map(r => r.record)), rs = get('records').filter(r => (!s.kind || r.kind === s.kind) && (names.has(r.name) || select([{record: r.name, file: r.file, kind: r.kind, quantity: Object.keys(r.curve?.y ?? {}).join(' ')}], s).length));
     count.textContent = `${found.length} numbers of ${names.size} records; a record's name shows where it comes from.`;
     more.hidden = found.length <= some.length;
     const r = get('records').find(o => o.name === chosen);
-    details.replaceChildren(...(r ? [['record', r.name], ['what', r.what], ['command', r.command], ['commit', r.commit], ['machine', r.machine], ['configuration', r.config], ['note', r.note]].filter(o => o[1]).flatMap(([k, v]) => [h('dt', {}, k), h('dd', {}, v)]) : []));
+    details.replaceChildren(...(r ? [['record', r.name], ['file', `results/${r.file}.json`], ['what', r.what], ['command', r.command], ['commit', r.commit], ['machine', r.machine], ['configuration', r.config], ['note', r.note]].filter(o => o[1]).flatMap(([k, v]) => [h('dt', {}, k), h('dd', {}, v)]) : []));
     drawPlot(rs);
     model.set('shown', found.length);
   }

@@ -29,10 +29,11 @@ export function listen(model, keys, f) { // and how to stop
 }
 
 let ids = 0;
-export function slider({label, min, max, step, get, set, show = v => String(v), hint}) {
+export function slider({label, min, max, step, get, set, show = v => String(v), hint}) { // shows as many decimals as its step has
   const id = 'fse' + ++ids, out = h('output', {for: id});
   const input = h('input', {type: 'range', id, min, max, step, title: hint, oninput: () => { set(+input.value); text(); }});
-  const text = () => { out.textContent = show(get()); input.setAttribute('aria-valuetext', show(get())); };
+  const decimals = (String(step).split('.')[1] ?? '').length, shown = () => show(+get().toFixed(decimals));
+  const text = () => { out.textContent = shown(); input.setAttribute('aria-valuetext', shown()); };
   const el = h('div', {class: 'fse-slider'}, h('label', {for: id}, label), input, out);
   el.update = () => { input.value = get(); text(); };
   el.update();

@@ -1,8 +1,10 @@
 // On every page: widgets, what the keyboard needs, and a plain look where Quarto's theme is missing.
 const body = document.body, here = f => new URL(f, import.meta.url).href;
 
-if (!document.querySelector('link[href$="site/site.css"]'))
-  document.head.append(Object.assign(document.createElement('link'), {rel: 'stylesheet', href: here('site.css')}));
+const sheet = name => { if (!document.querySelector(`link[href$="site/${name}"]`)) document.head.append(Object.assign(document.createElement('link'), {rel: 'stylesheet', href: here(name)})); };
+
+sheet('site.css');
+if (document.querySelector('math')) sheet('math.css'); // a font with the sizes and spaces that formulas need
 if (!document.querySelector('#quarto-content, #quarto-header')) { // rendered by Pandoc alone
   body.classList.add('fse-plain');
   document.querySelectorAll('style').forEach(s => { if (s.textContent.includes('[class^=callout]') || s.textContent.includes('pre > code.sourceCode')) s.remove(); });
@@ -28,7 +30,8 @@ const reachable = () => document.querySelectorAll('pre, div.sourceCode, table, m
     e.tabIndex = 0; if (!e.hasAttribute('role') && !(e instanceof MathMLElement) && e.tagName !== 'TABLE') { e.setAttribute('role', 'region'); e.setAttribute('aria-label', e.matches('pre, .sourceCode') ? 'code' : 'wide content'); }
   }
 });
-addEventListener('load', reachable); addEventListener('resize', reachable);
+document.readyState === 'complete' ? reachable() : addEventListener('load', reachable); // the home page loads this late
+addEventListener('resize', reachable);
 document.addEventListener('toggle', reachable, true);
 
 // what links lead to inside a folded block is shown
