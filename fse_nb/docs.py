@@ -64,7 +64,7 @@ def equation_homes(
     return {m[2]:file.name for file in sorted(Path(folder).glob('*.ipynb'))
             for source in _sources(file, 'markdown') for m in _tagged.finditer(source)}
 
-# %% ../nbs/40_site.ipynb #3aadf170
+# %% ../nbs/40_site.ipynb #709be266
 _fence = re.compile(r'(```.*?```)', re.S)
 _linked = re.compile(r'\[(`[^`\n]+`)\]\(https?://[^)\s]+\)')
 _twice = re.compile(rf'\[((?:[^\[\]\n]|{_linked.pattern})+)\]\(([^)\s]+)\)')
@@ -78,7 +78,7 @@ def link_once(
     parts[::2] = [_twice.sub(once, part) for part in parts[::2]]
     return ''.join(parts)
 
-# %% ../nbs/40_site.ipynb #46f36426
+# %% ../nbs/40_site.ipynb #dacf9313
 _code = re.compile(r'(```.*?```|`[^`\n]*`)', re.S)
 _notebook_link = re.compile(r'\]\((?!https?:)([\w./-]+\.ipynb)(#[^)\s]*)?\)')
 
@@ -92,7 +92,7 @@ def page_links(
     parts[::2] = [_notebook_link.sub(page, part) for part in parts[::2]]
     return ''.join(parts)
 
-# %% ../nbs/40_site.ipynb #972db501
+# %% ../nbs/40_site.ipynb #a70e31bb
 _events = re.compile(r'\(\s*\*, after_create[^)]*\)')
 
 def plain_signature(
@@ -101,7 +101,7 @@ def plain_signature(
     "A signature without `__main__`, `NoneType` and fastai's events"
     return _events.sub('()', md).replace('__main__.', '').replace(':NoneType=None', '=None')
 
-# %% ../nbs/40_site.ipynb #089981f7
+# %% ../nbs/40_site.ipynb #3d1dcd3d
 def raw_html(
     data:dict # of an output: MIME type → text; changed in place
 ):

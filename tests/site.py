@@ -118,7 +118,7 @@ def output_faults(proc):
                 if bad: yield f'{file.name}: output of type {", ".join(bad)}: {"".join(cell["source"])[:60]!r}'
 
 def markdown_pages(docs, proc):
-    "Name and text of each page's Markdown version: as Quarto wrote it or, without one, as Pandoc writes it the same way"
+    "Name and text of each page's Markdown version: Quarto's or, where there is none, Pandoc's made the same way"
     made = sorted(docs.glob('*.html.md'))
     if made: return [(f.name,f.read_text(encoding='utf-8')) for f in made]
     try: import pypandoc
@@ -148,7 +148,7 @@ def markdown_faults(named):
     if named and not formulas: yield 'losses.html.md: no formula'
 
 def theme_faults(root):
-    "What the dark theme must say, since its defaults are made for a light one; and the compiled sheet, where there is one"
+    "What the dark theme must say, since its defaults are made for a light one"
     dark = (root/'nbs/site/dark.scss').read_text()
     for name in ('pre-color','body-emphasis-color','code-block-bg','code-bg','body-bg','body-color'):
         if f'${name}:' not in dark: yield f'nbs/site/dark.scss: ${name} is not set'
@@ -161,6 +161,19 @@ def flat(contents):
         else: names += flat(o['contents']) if 'contents' in o else [o.get('href')]
     return names
 
+def title_of(notebook):
+    "First line of a notebook, without its hash"
+    first = ''.join(json.loads(notebook.read_text(encoding='utf-8'))['cells'][0]['source'])
+    return first.splitlines()[0].removeprefix('# ').strip()
+
+def entries(contents):
+    "Text and file name of each numbered chapter in a part of the sidebar"
+    for o in contents:
+        if isinstance(o, dict) and 'contents' in o: yield from entries(o['contents'])
+        else:
+            text,name = (o.get('text'),o.get('href', '')) if isinstance(o, dict) else (None,o)
+            if re.match(r'[0-3]\d', name): yield text,name
+
 def sidebar_faults(root):
     "The sidebar has every notebook, in reading order"
     contents = yaml.safe_load((root/'_quarto.yml').read_text())['website']['sidebar']['contents']
@@ -170,6 +183,9 @@ def sidebar_faults(root):
         elif p.name not in side and p.name!='404.ipynb': yield f'_quarto.yml: {p.name} is not in the sidebar'
     for name in side:
         if not (root/'nbs'/name).is_file(): yield f'_quarto.yml: {name} is in the sidebar and does not exist'
+    for text,name in entries(contents):
+        want = ' '.join([re.match(r'\d+[a-z]?', name)[0],title_of(root/'nbs'/name)])
+        if text!=want: yield f'_quarto.yml: the sidebar calls {name} "{text}", not "{want}"'
     for section in contents: # each in the order of its numbers; its first page may be a summary
         numbered = [n for n in flat([section]) if re.match(r'\d\d', n)][1:]
         if numbered!=sorted(numbered): yield f'_quarto.yml: sidebar out of reading order: {numbered}'
