@@ -1225,8 +1225,9 @@ def to_tps(self:LandmarkSet,
 
 def _is_tps(path): return any(re.match(r'\s*LM3?\s*=', line, re.I) for line in first_lines(path))
 
-FORMATS['tps'] = Format(('.tps','.txt'), sniff=_is_tps, read=from_tps, write=LandmarkSet.to_tps, origin=.5, objects=True,
-                        visibility='a table beside it', about='tpsDig, from the lower left corner, y upwards')
+FORMATS['tps'] = Format(('.tps','.txt'), sniff=_is_tps, read=from_tps, write=LandmarkSet.to_tps, origin=.5,
+                        objects=True, visibility='a table beside it',
+                        about='tpsDig, from the lower left corner, y upwards')
 
 # %% ../nbs/04g_tools.ipynb #83368f46
 def _add_imglab(rows, image, row):
