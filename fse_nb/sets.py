@@ -307,7 +307,7 @@ def _images_of(files):
     "Which image each row shows, as a number: rows of one file, and of copies of it, have the same"
     row_of = pd.factorize(np.array([str(f) for f in files], dtype=object))[0]
     copies = same_bytes(files) if len(row_of)<=5000 else {}
-    if not copies: return row_of
+    if not copies or len(copies)>=row_of.max(): return row_of # there are none, or all are one image
     i,first = next(iter(copies.items()))
     warnings.warn(f'{len(copies)} images are copies of another, such as {files[i]} of {files[first]}: '
                   'a random split keeps them together', stacklevel=4)
