@@ -555,7 +555,7 @@ def to_set(self:Rows,
         split=[split_name(o or '') for o in self.column('split')] if self.has('split') else None,
         visible=visible, crop=array('crop', 4), boxes=array('bbox', 4), annotated=array('annotated', 2),
         meta=pd.DataFrame([[o['meta'].get(k) for k in others] for o in self.found], columns=others) if others else None,
-        **{'name':Path(self.file).stem, **kwargs})
+        **{'name':Path(self.file).stem, 'unit':None, **kwargs})
 
 # %% ../nbs/04d_formats.ipynb #78c19082
 _SPLITS = dict(train='train training trn trainset train_set'.split(),

@@ -507,7 +507,7 @@ def from_yolo(
     for f,row,image,values in good: _add_yolo(rows, f, row, image, values, given, meaning, sizes, config, top)
     for f in set(files)-{f for f,*_ in lines}: rows.pass_over(None, f'{f.name}: no object', f)
     rows.root = Path('.')
-    return rows.finish(given, visible=dim==3, origin=origin, **kwargs)
+    return rows.finish(given, visible=dim==3, origin=origin, **{**kwargs, 'unit':'px'})
 
 def _yolo_fault(values, row, n):
     "Why a line is not n numbers, or nothing"
@@ -938,7 +938,7 @@ def from_labelstudio(
     several = sum((n or 0)>1 for n in counts)
     if several: note(file, f'{several} images were annotated several times: the first annotation of each is taken')
     _look_in(rows, 'images')
-    return rows.finish(visible=False, origin=origin, **kwargs)
+    return rows.finish(visible=False, origin=origin, **{**kwargs, 'unit':'px'})
 
 FORMATS['labelstudio'] = Format(('.json',), sniff=lambda f: json_kind(f)=='labelstudio', read=from_labelstudio,
                                 origin=.5, objects=True, about='Label Studio, JSON or JSON-MIN, per cent')
@@ -1165,7 +1165,7 @@ def from_tps(
     for o,points in found: _add_specimen(rows, o, points, names)
     _look_in(rows, 'images')
     _turn_up(_locate_rows(rows), origin, read_visibility(_beside(file), names))
-    return rows.finish(names, **kwargs)
+    return rows.finish(names, **{**kwargs, 'unit':'px'})
 
 def _add_specimen(rows, o, points, names):
     image,curves = o['fields'].get('IMAGE', ''),{'CURVES','OUTLINES'}&set(o['fields'])
