@@ -65,7 +65,7 @@ def arguments():
     p.add_argument('data', nargs='?', choices=('cfp-tight','mtfl','300w','toy'), default='mtfl')
     p.add_argument('--detector', default='faces-10', help='name or file to start from')
     p.add_argument('--pairs', type=int, default=6000, help='0: no fine-tuning, only the error')
-    p.add_argument('--pool', type=int, default=5, help="window of the diversity; the paper's 51-point network has 3")
+    p.add_argument('--pool', type=int, help="window of the diversity; the paper's 51-point network has 3")
     p.add_argument('--gamma', type=float, default=.05)
     p.add_argument('--var-weight', type=float, default=.1)
     p.add_argument('--lr', type=float, default=1e-3)

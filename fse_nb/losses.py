@@ -143,6 +143,7 @@ class FactorizedLoss:
         div='max',     # 'max' (8) or 'overlap' (7)
         reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
         group=None,    # landmarks in a group, within which (8) keeps them apart; None: all of them
+        between=.2,    # β: weight of (8) over all landmarks, beside that within the groups
     ):
         _one_of('unit', unit, UNITS)
         _one_of('align', align, ('maps','points'))
@@ -153,7 +154,7 @@ class FactorizedLoss:
         store_attr()
         self.parts = {}
 
-    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction,group')
+    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction,group,between')
 
     def __call__(self,
         scores:Tensor, # score maps (2B,K,h,w): B of x, then B of x'
@@ -176,7 +177,10 @@ class FactorizedLoss:
         return loss + self.gamma*div
 
     def _diversity(self, probs):
-        if self.div=='max': return diversity(probs, self.pool, reduction=self.reduction, group=self.group)
+        if self.div=='max':
+            within = diversity(probs, self.pool, reduction=self.reduction, group=self.group)
+            if not self.group or self.group>=probs.shape[1]: return within
+            return within + self.between*diversity(probs, -(-3*self.pool//5), reduction=self.reduction)
         return diversity_overlap(probs, reduction=self.reduction)
 
     def _scale(self, h, w, extent): # pixels are square in the loss, whatever they are in the frame

@@ -222,8 +222,9 @@ class Recipe:
     gamma_at:int|None=10 # the K that `gamma` is meant for: K landmarks get gamma·gamma_at/K; None: gamma for every K
     var_weight:float|tuple=(.02,.1) # weight of the variance part of the alignment loss (6)
     ramp:tuple=(.4,.9) # share of the run over which `gamma` and `var_weight` move
-    pool:int|None=None # cells of the diversity's windows, on the full-size map; None: 5, and 3 from 25 landmarks on
-    group:int|None=None # landmarks in a group, within which the diversity keeps them apart; None: all of them
+    pool:int|None=None # cells of the diversity's windows, on the full-size map; None: 5, and 3 for 25 in a group or more
+    group:int|None=None # landmarks that the diversity keeps apart; None: all up to 24, groups of 10 from there on
+    between:float=.2 # weight of the diversity of all landmarks beside that within the groups
     align:str='maps' # alignment on maps (6), or on 'points' (5)
     div:str='max' # diversity by the upper envelope (8), or by 'overlap' (7)
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
@@ -619,7 +620,8 @@ def landmark_learner(
 )->LandmarkLearner:
     "A fastai `Learner` that trains a landmark detector by equivariance to random warps (Sec. 3, Eq. 9)"
     r = get_recipe(recipe, **changes)
-    if r.pool is None: r = replace(r, pool=5 if (r.group or n_landmarks)<25 else 3) # many need room
+    if r.group is None: r = replace(r, group=10 if n_landmarks>=25 and r.pool is None else n_landmarks)
+    if r.pool is None: r = replace(r, pool=5 if r.group<25 else 3) # many need room
     geometry = replace(_declared(dls, crop, model.config['n_in'] if model else n_in), scale=r.scale(0))
     if model is None:
         arch = arch or ('paper' if recipe=='paper' else DEFAULT_ARCH)
@@ -635,7 +637,8 @@ def landmark_learner(
     model = model.to(device=getattr(dls, 'device', None), memory_format=torch.channels_last)
     loss = loss_func
     if loss is None: # `Anneal` sets its weights
-        loss = FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div, group=r.group)
+        loss = FactorizedLoss(pool=r.pool, unit=r.unit, align=r.align, div=r.div, between=r.between,
+                              group=r.group if r.group<n_landmarks else None)
     learn = LandmarkLearner(
         dls, model, loss,
         opt_func=partial(Adam, decouple_wd=r.decouple_wd, sqr_mom=.999, eps=1e-8),
