@@ -23,7 +23,9 @@ RECORDS = dict(
     finetune={'finetune_faces-10_toy':('before','after','config','curve','core_seconds')},
     parsing={'parsing_faces-10':('config','classes','runs'), 'parsing_probe_faces-10':('rows','classes')},
     yaleb={'yaleb_faces-10_both_s0':('aligned','moved','static_moved','config'), 'yaleb_faces-10_scales':('rows',)},
-    ship={})
+    ship={},
+    gpu={'gpu_device':('notebooks','failed'), 'gpu_speed':('rows','size','arch'),
+         'gpu_ours_k10':('curve','config','tests','pairs'), 'gpu_paper_k10':('curve','config','tests','pairs')})
 
 def run(name, out, *args):
     "Call a script as a user does; returns what it said"
@@ -122,6 +124,7 @@ def test_finetune(): smoke('finetune')
 def test_parsing(): smoke('parsing')
 def test_yaleb(): smoke('yaleb')
 def test_ship(): smoke('ship')
+def test_gpu(): smoke('gpu')
 
 def main():
     failed = []
