@@ -197,9 +197,10 @@ def locate(
         paths[name],done[name] = _below(root, _plain(name)),None # several names would take this image
     loose = {n:what for n,what in done.items() if what}
     if loose:
-        name = next(iter(loose))
-        note(file or root, f'{len(loose)} of {len(paths)} images are not where the annotation has them; '
-             f'{name} was found {loose[name]} as {paths[name]}')
+        name,rules = next(iter(loose)),Counter(loose.values()).most_common()
+        by = ', '.join(f'{n} {what}' for what,n in rules[:3])+(', …' if len(rules)>3 else '')
+        note(file or root, f'{len(loose)} of {len(paths)} images are not where the annotation has them, and were '
+             f'found otherwise ({by}), such as {name} as {paths[name]}')
     return [paths[n] for n in names]
 
 # %% ../nbs/04d_formats.ipynb #cd98e256
