@@ -7,8 +7,8 @@ Docs: https://fse-nb.github.io/fse_nb/regress.html.md"""
 # %% auto #0
 __all__ = ['LinearRegressor', 'fit_regressor', 'warped_copies', 'fit_regressor_warped', 'procrustes_mean', 'spline_weights',
            'place_points', 'beyond_similarity', 'shape_trust', 'left_out', 'shape_correction', 'fit_few', 'mirrored',
-           'landmarks_under_warps', 'equivariant', 'landmarks_and_points', 'draw_labelled', 'few_shot',
-           'forward_backward_error', 'interocular_error']
+           'fit_ridge', 'fit_mean', 'fit_chosen', 'landmarks_under_warps', 'equivariant', 'landmarks_and_points',
+           'draw_labelled', 'few_shot', 'forward_backward_error', 'interocular_error']
 
 # %% ../nbs/06_regress.ipynb #0a28ffd0
 from dataclasses import dataclass
@@ -303,6 +303,14 @@ def shape_correction(
     return (R.T @ torch.linalg.solve(G+strength*torch.eye(len(r)).to(G), T)).T
 
 # %% ../nbs/06_regress.ipynb #5d1e0a23
+def _labelled_rows(landmarks, points, groups):
+    "Landmarks, points and groups of the images that have all their points, in double precision"
+    x,y = (o.cpu().double() for o in (landmarks,points))
+    whole = y.isfinite().flatten(1).all(1)
+    if not whole.any(): raise ValueError('no image has all its points annotated')
+    groups = np.arange(len(x)) if groups is None else np.asarray(groups)
+    return x[whole],y[whole],groups[whole.numpy()]
+
 def fit_few(
     landmarks:Tensor, # (N,K,2) of the labelled images, in [-1,1]; one image will do
     points:Tensor, # (N,L,2) their points; images with a NaN are left out
@@ -315,11 +323,7 @@ def fit_few(
     under_warps=None # of `landmarks_under_warps`: with three labels or more the points follow them, see `equivariant`
 )->LinearRegressor:
     "W = S(p) ⊗ I + B for few labels: a spline, and a correction by the shape; raises ValueError without labels"
-    x,y = (o.cpu().double() for o in (landmarks,points))
-    whole = y.isfinite().flatten(1).all(1)
-    if not whole.any(): raise ValueError('no image has all its points annotated')
-    groups = (np.arange(len(x)) if groups is None else np.asarray(groups))[whole.numpy()]
-    x,y = x[whole],y[whole]
+    x,y,groups = _labelled_rows(landmarks, points, groups)
     u = x if unlabelled is None else unlabelled.cpu().double()
     m = procrustes_mean(u)
     Q = beyond_similarity(m)
@@ -352,6 +356,61 @@ def mirrored(
         raise ValueError(f'`swap` names the partners of {len(swap)} points, but these images have {points.shape[1]}')
     landmarks = torch.cat([detect(model, x.flip(-1)) for x in _batches(cache, bs)])
     return landmarks,points[:,list(swap)]*torch.tensor([-1.,1.])
+
+# %% ../nbs/06_regress.ipynb #fde5d0e9
+def fit_ridge(
+    landmarks:Tensor, # (N,K,2) of the labelled images
+    points:Tensor, # (N,L,2) their points; images with a NaN are left out
+    unlabelled=None, # not used
+    groups=None, # (N,) number of the labelled image that a row comes from, as of `fit_few`
+    names:list|None=None, # of the points
+    sources:list|None=None # of the landmarks
+)->LinearRegressor:
+    "Ridge without bias, its strength chosen by leaving out one image at a time; raises ValueError without labels"
+    x,y,groups = _labelled_rows(landmarks, points, groups)
+    images = [np.flatnonzero(groups==k) for k in np.unique(groups)]
+    if len(images)==1: return fit_regressor(x, y, ridge=1e-3, names=names, sources=sources)
+    X,Y = x.flatten(1),y.flatten(1)
+    G,I = X@X.T,torch.eye(len(X)).to(X)
+    def missed(strength):
+        hat = torch.linalg.solve(G+strength*len(X)*X.square().mean()*I, G)
+        rest = Y-hat.T@Y
+        left_out = [torch.linalg.solve(I[i][:,i]-hat[i][:,i], rest[i]).unflatten(1, (-1,2)) for i in images]
+        return torch.stack([e.norm(dim=-1).mean() for e in left_out]).mean().item()
+    best = min(10.**np.arange(-6, 1.1, .5), key=missed)
+    return fit_regressor(x, y, ridge=float(best), names=names, sources=sources)
+
+def fit_mean(
+    landmarks:Tensor, # (N,K,2) of the labelled images: their values do not matter
+    points:Tensor, # (N,L,2) their points; images with a NaN are left out
+    unlabelled=None, # not used
+    groups=None, # not used
+    names:list|None=None, # of the points
+    sources:list|None=None # of the landmarks
+)->LinearRegressor:
+    "The mean of the points, whatever the landmarks say; raises ValueError without labels"
+    x,y,_ = _labelled_rows(landmarks, points, groups)
+    mean = y.mean(0).flatten().float()
+    return LinearRegressor(torch.zeros(len(mean), x.shape[1]*2), mean, names, sources)
+
+def fit_chosen(
+    landmarks:Tensor, # (N,K,2) of the labelled images
+    points:Tensor, # (N,L,2) their points; images with a NaN are left out
+    unlabelled:Tensor|None=None, # (M,K,2) landmarks of any images of the kind
+    groups=None, # (N,) number of the labelled image that a row comes from, as of `fit_few`
+    names:list|None=None, # of the points
+    sources:list|None=None, # of the landmarks
+    fits=(fit_few, fit_ridge, fit_mean) # candidates; the first is taken where fewer than 3 images are labelled
+)->LinearRegressor:
+    "The fit that predicts labelled images best that it has not seen; raises ValueError without labels"
+    x,y,groups = _labelled_rows(landmarks, points, groups)
+    u = x if unlabelled is None else unlabelled
+    images = [groups==k for k in np.unique(groups)]
+    def missed(fit):
+        without = [(fit(x[~i], y[~i], u, groups=groups[~i]),i) for i in images]
+        return np.mean([(reg(x[i].float())-y[i]).norm(dim=-1).mean().item() for reg,i in without])
+    best = fits[0] if len(images)<3 else min(fits, key=missed)
+    return best(x, y, u, groups=groups, names=names, sources=sources)
 
 # %% ../nbs/06_regress.ipynb #dca4b90a
 def landmarks_under_warps(
