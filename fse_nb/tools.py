@@ -400,7 +400,8 @@ def _yolo_yaml(file):
     text = read_text(file)
     try:
         if any(isinstance(o, yaml.AliasEvent) for o in yaml.parse(text)):
-            raise BadData(f'{file} repeats parts by reference (*), which could be made to fill the memory: write them out.')
+            raise BadData(f'{file} repeats parts by reference (*), which could be made to fill the memory: '
+                          'write them out.')
         d = yaml.safe_load(text)
     except (yaml.YAMLError,ValueError,RecursionError) as e:
         if isinstance(e, BadData): raise
@@ -644,7 +645,7 @@ def open_hdf5(
 MOST_UNPACKED = 250*10**6
 
 def _all_of(o):
-    "The values of an HDF5 table; raises `BadData` where they would fill the memory, whatever the file takes on the disk"
+    "The values of an HDF5 table; raises `BadData` where they would fill the memory, however small the file is"
     if (size := (o.size or 0)*o.dtype.itemsize)>MOST_UNPACKED:
         raise BadData(f'{o.name} takes {size/1e6:,.0f} MB once it is unpacked, more than any table of landmarks')
     return o[()]
