@@ -9,8 +9,8 @@ Which images a set has and how they are cut is told by `labelled` of common.py. 
 without bias (`error`) and with a warped copy of each training image (`error_warped`, the paper's augmentation); those
 of the mean shape and of its oracles; the forward and the backward error; few labels by several fits. On AFLW, where the
 map comes from another set, `error_own_halves` is that of a map from one half of the test images, tested on the other.
-Nothing is selected on a test split. Landmarks that were found are kept in runs/, and a supervised network continues where it was interrupted: call the
-same command again."""
+Nothing is selected on a test split. Landmarks that were found are kept in runs/, and a supervised network continues
+where it was interrupted: call the same command again."""
 import hashlib, json, time
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,8 @@ from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error, oracle_error, point_errors
 from fse_nb.export import load_detector
 from fse_nb.model import evaluating, soft_argmax, spatial_softmax
-from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_few, fit_regressor, forward_backward_error,
-                            landmarks_under_warps, mirrored, warped_copies)
+from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_chosen, fit_few, fit_regressor, fit_ridge,
+                            forward_backward_error, landmarks_under_warps, mirrored, warped_copies)
 from fse_nb.results import origin
 from fse_nb.supervised import point_loss, predict_points, train_supervised
 from fse_nb.warps import FACES, ThinPlateWarp
@@ -69,14 +69,15 @@ def paper_few(model, train, x, y, test, eyes, draws, few, copies=20):
 def with_few_labels(x, y, xs, ys, mirror, warps, eyes, draws, few):
     "Mean and standard deviation over draws of few labelled images, for several fits; fractions"
     flip = dict(n=few, flip=mirror)
-    fits = dict(few_shot=dict(n=(*few,'all')), few_shot_ridge=dict(n=few, fitter=ridge_left_out), few_shot_flip=flip,
+    fits = dict(few_shot=dict(n=(*few,'all')), few_shot_ridge=dict(n=few, fitter=fit_ridge), few_shot_flip=flip,
+                few_shot_chosen=flip|dict(fitter=fit_chosen),
                 few_shot_follow=flip|dict(fitter=partial(fit_few, under_warps=warps)))
     known = dict(model=None, train=(x,y), test=(xs,ys), draws=draws, left=eyes[0], right=eyes[1])
     tables = {k:few_shot(**known, **kw) for k,kw in fits.items()}
     return {k:{str(n):dict(mean=r['mean'], sd=r['sd']) for n,r in t.iterrows()} for k,t in tables.items()}
 
 def own_halves(xs, ys, eyes):
-    "Errors of a map from one half of the test images on the other half: what landmarks know, without another set's crop"
+    "Errors of a map from one half of the test images on the other half: what landmarks know, whatever another set does"
     own = torch.empty_like(ys)
     parts = torch.randperm(len(ys), generator=torch.Generator().manual_seed(0)).chunk(2)
     for fit,at in (parts,parts[::-1]): own[at] = fit_regressor(xs[fit], ys[fit])(xs[at])
@@ -85,8 +86,8 @@ def own_halves(xs, ys, eyes):
 def yardsticks(y, ys, eyes):
     "The mean shape, as it is and laid on the true points"
     eyes = dict(left=eyes[0], right=eyes[1])
-    return dict(mean_shape=error_summary(mean_shape_error(y, ys, **eyes)),
-                **{f'oracle_{kind}':error_summary(oracle_error(y, ys, kind, **eyes)) for kind in ('similarity','affine')})
+    oracle = {f'oracle_{kind}':oracle_error(y, ys, kind, **eyes) for kind in ('similarity','affine')}
+    return {k:error_summary(e) for k,e in dict(mean_shape=mean_shape_error(y, ys, **eyes), **oracle).items()}
 
 def evaluate(name, which, args, folders, start):
     "Errors of one detector on one set, a record for each way to measure the distance of the eyes"
@@ -183,17 +184,6 @@ def supervised(which, n, args, folders, start):
 
 # ---- fits for few labels, compared on rows of the cfp training split
 
-def ridge_left_out(x, y, u=None):
-    "Plain ridge, its strength by leaving out one image at a time"
-    if len(x)==1: return fit_regressor(x, y, ridge=1e-3)
-    X,Y = x.flatten(1).double(),y.flatten(1).double()
-    I = torch.eye(X.shape[1]).double()
-    def left_out(strength):
-        hat = X@torch.linalg.solve(X.T@X+strength*len(X)*X.square().mean()*I, X.T)
-        miss = (Y-hat@Y)/(1-hat.diagonal())[:,None]
-        return miss.unflatten(1, (-1,2)).norm(dim=-1).mean().item()
-    return fit_regressor(x, y, ridge=float(min(10.**np.arange(-6, 1.1, .5), key=left_out)))
-
 def both_axes(weights): return LinearRegressor(torch.kron(weights, torch.eye(2).double()).float())
 
 def _coordinates(x, y):
@@ -263,7 +253,7 @@ def few_label_fits(x, y, u, mirror, copies, pairs):
                  'strength by GCV':by_gcv}
     return {
         'least squares, minimum norm':as_they_are(least(0.)),
-        'ridge, leave-one-out':as_they_are(ridge_left_out),
+        'ridge, leave-one-out':as_they_are(fit_ridge),
         'affine weights (sum 1, shared by x and y), ridge':as_they_are(affine_weights),
         'sparse: affine weights of three landmarks':as_they_are(three_landmarks),
         'affine only':as_they_are(partial(fit_few, ridge=1e9, stiff=1e6)),

@@ -114,7 +114,7 @@ def diversity(
     reduction='mean', # 'mean' over the images, or 'none': one number for each image
     group:int|None=None, # only landmarks of the same group of so many compete for a place; None: all, as in (8)
 )->Tensor:            # a number, or (B,)
-    "Equation (8): K minus the mass under the upper envelope of the pooled maps; a sum over the groups, if there are any"
+    "Equation (8): K minus the mass under the upper envelope of the pooled maps; with groups, the sum over them"
     if pool>1: probs = F.avg_pool2d(probs, pool, pool, ceil_mode=True, divisor_override=1)
     envelopes = sum(maps.amax(1).sum((1,2)) for maps in probs.split(group or probs.shape[1], 1))
     return probs.shape[1] - _mean(envelopes, reduction)
