@@ -20,10 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACK = ROOT/'gpu_pack'
 #: not on the machine, where PyTorch, torchvision, pandas, scipy, matplotlib and scikit-learn are
-WHEELS = ('fastai','fastcore','fastprogress','fasttransform','fastdownload','plum-dispatch','beartype','ipython',
-          'matplotlib-inline','traitlets','decorator','jedi','parso','prompt-toolkit','wcwidth','stack-data',
-          'executing','asttokens','pure-eval','pexpect','ptyprocess','ipython-pygments-lexers','ipywidgets','anywidget',
-          'psygnal','comm','widgetsnbextension','jupyterlab-widgets')
+WHEELS = 'fastai','fastcore','fastprogress','fasttransform','fastdownload','plum-dispatch','beartype'
 
 def install():
     "Use the wheels of the pack where fastai is missing"

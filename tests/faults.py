@@ -29,8 +29,8 @@ from fse_nb.results import origin, write_record
 from fse_nb.store import load_tensors
 from fse_nb.train import Checkpoint
 
-#: a hostile file may cost this much memory above what a good one costs, MB
-MOST_MB = 600
+#: a hostile file may cost this much memory above what a good one costs, MB; an image has at most 179 million pixels
+MOST_MB = dict(detector=600, checkpoint=600, cache=600, regressor=600, annotation=600, image=4000)
 
 # ---- a command in a process of its own
 
@@ -542,7 +542,7 @@ class Files:
         try:
             expect('CODE RAN' not in r.said and not self.canary.exists(), 'code of the file ran')
             expect(r.code!=-signal.SIGKILL or r.seconds<60, 'no answer within a minute')
-            expect(above<MOST_MB, f'{above:.0f} MB above a good file')
+            expect(above<MOST_MB[kind], f'{above:.0f} MB above a good file')
             if r.code==0 and may_work:
                 if check: check()
                 self.answers['taken'] += 1
