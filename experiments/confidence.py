@@ -124,9 +124,10 @@ def doubt(args, folders, start):
         means = {k:detect(model, see(s), with_confidence=True)[1].mean(1).numpy() for k,s in asked.items()}
         said[name] = dict(doubt=limit, about=model.confidence.about,
                           doubtful={k:None if limit is None else float((v<limit).mean()) for k,v in means.items()},
-                          images={k:len(v) for k,v in means.items()},
-                          pictures=dict(zip(map(str, asked['pictures'].files), means['pictures'].astype(float).round(3).tolist()))
-                                   if 'pictures' in asked else {})
+                          images={k:len(v) for k,v in means.items()})
+        if 'pictures' in asked:
+            each = means['pictures'].astype(float).round(3).tolist()
+            said[name]['pictures'] = dict(zip(map(str, asked['pictures'].files), each))
         print(name, limit, {k:v and round(v, 2) for k,v in said[name]['doubtful'].items()}, flush=True)
     folders.record('doubt', start, detectors=said)
 

@@ -106,7 +106,7 @@ def fit_confidence(
     about = dict(images=len(spread)//2, seed=seed, right=round(right.mean().item(), 4))
     return Confidence(bias, slope, within, about)
 
-# %% ../nbs/06b_confidence.ipynb #b6419fbd
+# %% ../nbs/06b_confidence.ipynb #0d3856da
 def shuffled(
     images:ImageCache, # squares
     seed:int=0, # of the new places
@@ -133,7 +133,7 @@ def noise_like(
     inner[:] = np.random.default_rng(seed).integers(0, 256, inner.shape, dtype=np.uint8)
     return images._with(data=squares, rows=None)
 
-# %% ../nbs/06b_confidence.ipynb #3b3af907
+# %% ../nbs/06b_confidence.ipynb #0e7ee035
 def doubt_threshold(
     own:Tensor, # (N,) mean confidences of images with the object
     others:Tensor # (M,) mean confidences of images without

@@ -186,7 +186,7 @@ def draw_points(
     "An image with its points, what they are called, and which are uncertain"
     zoom = max(1, round(side/min(image.shape[:2])))
     im = Image.fromarray(image).resize([zoom*image.shape[1],zoom*image.shape[0]], Image.BICUBIC)
-    drawing,r = ImageDraw.Draw(im),max(2, round(min(im.size)/110))
+    drawing,r = ImageDraw.Draw(im),max(3, round(min(im.size)/110))
     font = ImageFont.load_default(max(10, 3*r))
     write = lambda at, text: drawing.text(at, text, 'white', font, stroke_width=max(1, r//3), stroke_fill='black')
     colors = [tuple(int(255*o) for o in c) for c in landmark_colors(len(points))]
@@ -239,7 +239,8 @@ def _reason(row, columns, doubtful):
     unsure = [c.removesuffix('_confidence') for c,v in zip(columns, row) if v<.5]
     many = f'{len(unsure)} of {len(columns)} points'
     if doubtful: return f'uncertain: {many}; is there such an object, cut as in training?'
-    return f"uncertain: {', '.join(unsure)}" if unsure else 'among the least certain'
+    if not unsure: return 'among the least certain'
+    return f"uncertain: {many if len(unsure)>4 else ', '.join(unsure)}"
 
 def read_table(
     table # file of `find_in`
@@ -260,10 +261,13 @@ def review_sheet(
 ):
     "The least certain images with their points and what they are called, in one picture"
     worst = found[np.argsort(found.meta.confidence.to_numpy(), kind='stable')[:n]]
-    labels,cols,strip = _labels(worst.names),min(6, len(worst)),34
+    cols,strip,labels = min(6, len(worst)),34,list(map(str, range(len(worst.names))))
     each = worst.meta.drop(columns='confidence').to_numpy()
-    sheet = Image.new('RGB', (cols*(side+8),-(-len(worst)//cols)*(side+strip)), 'white')
+    named = worst.names[:12] if _labels(worst.names)==worst.names else []
+    height = -(-len(worst)//cols)*(side+strip)
+    sheet = Image.new('RGB', (cols*(side+8),height+20*bool(named)), 'white')
     drawing,font = ImageDraw.Draw(sheet),ImageFont.load_default(13)
+    drawing.text((4,height+2), ', '.join(f'{i} {name}' for i,name in enumerate(named)), 'black', font)
     for i,(f,points) in enumerate(zip(worst.files, worst.points)):
         image = Image.fromarray(load_image(f))
         zoom = side/max(image.size)
@@ -300,6 +304,8 @@ def review_all(
     review.to_csv(path, index=False)
     if draw is not None: review_sheet(found, Path(draw)/'review.png', doubt)
     print(verdict(review, n, doubt, path))
+    if found.meta.confidence.median()<.5:
+        print('in most images most points are uncertain: are they like those of the training? was it long enough?')
     return [path]+([] if draw is None else [Path(draw)/'review.png'])
 
 # %% ../nbs/08a_many.ipynb #9ac1ec14

@@ -22,10 +22,10 @@ from .warps import FACES
 from .model import ARCHS
 from .data import DATASETS, Geometry, from_folder, landmark_dls, open_dataset, toy_faces
 from .train import LandmarkLearner, get_recipe, landmark_learner
-from .detect import detect
+from .detect import detect, device_name, pick_device
 from .errors import interocular_error, mean_shape_error
 from .regress import fit_regressor
-from .confidence import fit_confidence
+from .confidence import fit_confidence, fit_doubt
 from .export import load_detector, pretrained, save_detector
 
 # %% ../nbs/10a_runs.ipynb #e885d058
@@ -118,12 +118,13 @@ def training_images(
 # %% ../nbs/10a_runs.ipynb #36123b72
 def learner_for(
     s, # arguments of `fse_train`
-    start=None # the detector that is trained on
+    start=None, # the detector that is trained on
+    device=None # see `pick_device`
 ):  # a `LandmarkLearner`, and what its images are
     "The learner of a run"
     train,held,about = training_images(s, geometry_for(s, start))
     dls = landmark_dls(train, held, bs=min(s.bs, max(1, len(train)//2)), seed=s.seed, with_points=False,
-                       max_valid=200, val_bs=50)
+                       max_valid=200, val_bs=50, device=device)
     learn = landmark_learner(dls, s.n_landmarks, s.recipe, warps=DATASETS[s.dataset].warps if s.dataset else FACES,
                              seed=s.seed, model=start, arch=s.arch)
     return learn,about
@@ -161,7 +162,7 @@ def begun(
     if (s.out/'run.json').exists():
         raise ValueError(f'{s.out} holds a run already: continue it with --resume, or choose another folder with --out')
     refuse(s)
-    return dict(args={k:v for k,v in s._asdict().items() if k not in ('out','resume')}, **provenance())
+    return dict(args={k:v for k,v in s._asdict().items() if k not in ('out','resume','device')}, **provenance())
 
 def resumed(
     s # arguments of `fse_train`
@@ -177,7 +178,7 @@ def resumed(
             raise ValueError('its plan is empty')
         refuse(s._replace(**its))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise ValueError(f'{file} is damaged, or of another version ({e}): begin a new run with another --out') from None
+        raise ValueError(f'{file} is damaged, or of another version ({e}): begin a run with another --out') from None
     if other := [k for k,v in its.items() if getattr(s, k) not in (getattr(default, k),v)]:
         raise ValueError(f"the run in {s.out} has another {', '.join(other)}: --resume takes all settings from it, "
                          'give only --out')
@@ -314,7 +315,9 @@ def finish(
     write_bytes(s.out/'history.csv', pd.DataFrame(values, columns=names).rename_axis('epoch').to_csv().encode())
     run |= dict(metrics=dict(zip(names, map(float, values[-1]))), pairs=len(values)*run['plan']['epoch_size'])
     if is_toy(s): run['error_percent'] = toy_errors(learn.model, s.seed)
-    learn.model.confidence = fit_confidence(learn.model, learn.dls.train.dataset, learn.warp_pairs.warps, n=200)
+    images,warps = learn.dls.train.dataset,learn.warp_pairs.warps
+    sure = fit_confidence(learn.model, images, warps, n=200)
+    learn.model.confidence = fit_doubt(learn.model, sure, images, warps=warps, n=200)
     card = dict(config=learn.run_config, equivariance_px=run['metrics']['equivariance_px'])
     if s.dataset: card |= dict(category=DATASETS[s.dataset].about, licence=DATASETS[s.dataset].licence)
     about = {k:v for k,v in run.items() if k!='args'}
@@ -345,9 +348,11 @@ def train(
     "The work of `fse_train`"
     s = located(s)
     s,run = resumed(s) if s.resume else (s,begun(s))
+    device = pick_device(s.device)
+    print(f'fse_train on {device_name(device)}', flush=True)
     with locked(s.out):
         start = load_detector(s.finetune) if s.finetune else None
-        learn,about = learner_for(s, start)
+        learn,about = learner_for(s, start, device)
         if 'plan' not in run: start_run(learn, about, s, run)
         announce(learn, run, s.resume)
         fit_run(learn, run['plan'], s.out/'checkpoint.safetensors', s.resume)
