@@ -81,7 +81,9 @@ def one_sentence(
     say = warnings.formatwarning
     warnings.formatwarning = lambda message, *args, **kwargs: f'{command}: {message}\n'
     try: yield
-    except (ValueError, OSError, ImportError, FloatingPointError) as error: sys.exit(f'{command}: {error}')
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        said = str(error).rpartition(':\n\t')[2] # fastai writes before it which callback it was
+        sys.exit(f'{command}: {said}')
     except KeyboardInterrupt:
         go_on = checkpoint is not None and checkpoint.exists()
         again = again or f'{command} --resume --out {checkpoint and checkpoint.parent}'

@@ -97,10 +97,13 @@ class GrowingTable:
         if len(found): self._append(landmark_table(found, self.path.parent), self.path)
 
     def _append(self, table, path):
-        with open(path, 'a', encoding='utf-8', newline='') as f:
-            table.to_csv(f, index=False, header=f.tell()==0)
-            f.flush()
-            os.fsync(f.fileno())
+        try:
+            with open(path, 'a', encoding='utf-8', newline='') as f:
+                table.to_csv(f, index=False, header=f.tell()==0)
+                f.flush()
+                os.fsync(f.fileno())
+        except OSError as e:
+            raise OSError(e.errno, f'could not write {path} ({e.strerror}); --resume goes on behind what is there') from e
 
 def _cut_half_line(path):
     "Remove what stands behind the last end of a line"
