@@ -6,17 +6,22 @@ Docs: https://fse-nb.github.io/fse_nb/runs.html.md"""
 
 # %% auto #0
 __all__ = ['ENOUGH', 'step_seconds', 'plan_run', 'planned', 'geometry_for', 'is_toy', 'training_images', 'learner_for', 'located',
-           'refuse', 'begun', 'resumed', 'EpochLines', 'fit_run', 'verdict', 'toy_errors', 'landmark_sheet', 'left_out',
-           'start_run', 'announce', 'finish', 'say_results', 'train']
+           'refuse', 'begun', 'resumed', 'SharedNorm', 'together', 'meet', 'of_first', 'EpochLines', 'fit_run',
+           'verdict', 'toy_errors', 'landmark_sheet', 'left_out', 'start_run', 'announce', 'finish', 'say_results',
+           'train']
 
 # %% ../nbs/10a_runs.ipynb #eb06e54b
-import copy, json, math, sys, time
-from contextlib import nullcontext
+import copy, json, math, os, sys, time
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.basics import first
+import fastai.distributed # gives learners their distrib_ctx
+from fastai.torch_core import num_distrib, rank_distrib
+from torch import nn
 from .store import locked, provenance, write_bytes, write_json
 from .warps import FACES
 from .model import ARCHS
@@ -60,7 +65,7 @@ def plan_run(
     at_low = time_step(learn, low)
     at_high = at_low if low==high else time_step(learn, high)
     seconds = np.interp(scales**2, [low**2,high**2], [at_low,at_high]).mean()
-    bs = learn.dls.train.bs
+    bs = learn.dls.train.bs*learn.dls.train.n_ranks
     return dict(n_epoch=n_epoch, epoch_size=max(1, int(.93*60*minutes/seconds)//n_epoch//bs)*bs)
 
 # %% ../nbs/10a_runs.ipynb #b841aafa
@@ -75,8 +80,9 @@ def planned(
 )->dict: # n_epoch, epoch_size
     "The plan of a run; where only minutes are known, steps are timed, and a run that is too short is warned of"
     loader = learn.dls.train
-    if epochs: return dict(n_epoch=epochs, epoch_size=len(loader)*loader.bs)
-    if pairs: return dict(n_epoch=20, epoch_size=max(1, pairs//20//loader.bs)*loader.bs)
+    step = loader.bs*loader.n_ranks # pairs of all processes
+    if epochs: return dict(n_epoch=epochs, epoch_size=len(loader)*step)
+    if pairs: return dict(n_epoch=20, epoch_size=max(1, pairs//20//step)*step)
     print('timing this machine …', flush=True)
     minutes = minutes or 30
     plan = plan_run(learn, minutes)
@@ -184,6 +190,61 @@ def resumed(
                          'give only --out')
     return s._replace(**its),run
 
+# %% ../nbs/10a_runs.ipynb #a5312054
+def _sum_of_all(x):
+    "Sum over the processes; gradients go back to all of them"
+    if num_distrib()<2: return x
+    from torch.distributed.nn.functional import all_reduce
+    return all_reduce(x)
+
+class SharedNorm(nn.BatchNorm2d):
+    "Batch norm by mean and variance of the batches of all processes together"
+    def forward(self,
+        x # (B,C,h,w)
+    ): # of the same shape
+        if not self.training: return super().forward(x)
+        n_ranks = max(1, num_distrib())
+        m = _sum_of_all(x.mean((0,2,3)))/n_ranks
+        centred = x-m[:,None,None]
+        var = _sum_of_all(centred.square().mean((0,2,3)))/n_ranks
+        with torch.no_grad():
+            n = n_ranks*x.numel()/x.shape[1]
+            self.running_mean.lerp_(m, self.momentum)
+            self.running_var.lerp_(var*n/(n-1), self.momentum)
+            self.num_batches_tracked += 1
+        return centred*((var+self.eps).rsqrt()*self.weight)[:,None,None]+self.bias[:,None,None]
+
+# %% ../nbs/10a_runs.ipynb #34ce236c
+@contextmanager
+def together(
+    learn:LandmarkLearner
+):
+    "Train with the other processes that `torchrun` or `accelerate launch` started; alone, as ever"
+    if num_distrib()<2:
+        yield
+        return
+    norms = [o for o in learn.model.modules() if type(o) is nn.BatchNorm2d]
+    for o in norms: o.__class__ = SharedNorm
+    try:
+        with learn.distrib_ctx(sync_bn=False, cpu=learn.dls.device.type=='cpu'): yield
+    finally:
+        for o in norms: o.__class__ = nn.BatchNorm2d
+
+def meet(device):
+    "Wait for the other processes, if there are any; from then on only the first speaks"
+    if num_distrib()<2: return
+    if find_spec('accelerate') is None: raise ImportError('several processes need accelerate: pip install accelerate')
+    from accelerate import PartialState
+    PartialState(cpu=torch.device(device).type=='cpu').wait_for_everyone()
+    if rank_distrib(): sys.stdout = open(os.devnull, 'w')
+
+def of_first(value):
+    "What the first process has, for all"
+    if num_distrib()<2: return value
+    box = [value]
+    torch.distributed.broadcast_object_list(box)
+    return box[0]
+
 # %% ../nbs/10a_runs.ipynb #d2c3707d
 class EpochLines:
     "What a learner logs, in columns, a line an epoch"
@@ -214,7 +275,7 @@ def fit_run(
     learn.dls.train.epoch_size = plan['epoch_size']
     bars = sys.stdout.isatty()
     if not bars: learn.logger = EpochLines(learn)
-    with nullcontext() if bars else learn.no_bar():
+    with nullcontext() if bars else learn.no_bar(), together(learn):
         learn.fit_recipe(plan['n_epoch'], checkpoint=checkpoint, resume=resume)
 
 # %% ../nbs/10a_runs.ipynb #fa19e434
@@ -283,7 +344,10 @@ def start_run(
 ):
     "Plan a run and write its record"
     pairs = 6080 if is_toy(s) else None # the same run everywhere, and not what a busy moment allows
-    plan = planned(learn, s.minutes, s.epochs, None if s.minutes else pairs)
+    plan = of_first(planned(learn, s.minutes, s.epochs, None if s.minutes else pairs))
+    if rank_distrib():
+        run |= dict(plan=plan, data=about)
+        return
     train,held = (loader.dataset for loader in learn.dls.loaders)
     n = len(train)+len(held)
     s.out.mkdir(parents=True, exist_ok=True)
@@ -349,11 +413,12 @@ def train(
     s = located(s)
     s,run = resumed(s) if s.resume else (s,begun(s))
     device = pick_device(s.device)
+    meet(device)
     print(f'fse_train on {device_name(device)}', flush=True)
-    with locked(s.out):
+    with nullcontext() if rank_distrib() else locked(s.out):
         start = load_detector(s.finetune) if s.finetune else None
         learn,about = learner_for(s, start, device)
         if 'plan' not in run: start_run(learn, about, s, run)
         announce(learn, run, s.resume)
         fit_run(learn, run['plan'], s.out/'checkpoint.safetensors', s.resume)
-        finish(learn, s, run)
+        if not rank_distrib(): finish(learn, s, run)

@@ -700,6 +700,13 @@ def test_sources():
 
 PARTS = 'sources','lock','folder','disk','kill','files'
 
+def record(began, numbers):
+    "results/faults.json, in which parts that were not tried this time stay as they were"
+    file = ROOT/'results'/'faults.json'
+    before = json.loads(file.read_text())['numbers'] if file.exists() else {}
+    said = dict(command=began['command'], commit=began['commit'])
+    return write_record(file, began, **before|{part:o|said for part,o in numbers.items()})
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('parts', nargs='*', help=', '.join(PARTS))
@@ -720,7 +727,7 @@ def main():
             failed.append(part)
             print('FAIL', part, e if isinstance(e, Fault) else traceback.format_exc(), flush=True)
     print(f'{len(failed)} failed' if failed else 'all passed')
-    if args.record and not failed: print(write_record(ROOT/'results'/'faults.json', began, **numbers))
+    if args.record and not failed: print(record(began, numbers))
     sys.exit(bool(failed))
 
 if __name__=='__main__': main()
