@@ -142,6 +142,21 @@ MUTATIONS = [
     ('the width of an image counts its border', '10b_points',
      '(cache.boxes[:,2]-cache.boxes[:,0])*square',
      '(cache.boxes[:,2]-cache.boxes[:,0])'),
+    ('a labelled image is predicted by a map that saw it', '10b_points',
+     'fit_on(np.flatnonzero(~out))',
+     'fit_on(np.arange(len(out)))'),
+    ('a table goes on behind half a row', '08a_many',
+     '        _cut_half_line(self.path)',
+     '        pass'),
+    ('images that were left out are listed twice after an interruption', '08a_many',
+     'known[known.row<self.done].to_csv(',
+     'known.to_csv('),
+    ('a point is as certain as the mean of all landmarks', '08a_many',
+     'sure@torch.tensor(regressor.weights().to_numpy()).to(sure)',
+     'sure.mean(1, keepdim=True).expand(-1, len(names))'),
+    ('images in pieces keep the places of their pieces', '06b_confidence',
+     'o[rng.permutation(parts**2)]',
+     'o'),
 ]
 
 def copy_of_the_project(folder):
