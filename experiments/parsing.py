@@ -175,7 +175,7 @@ def probe(detector, train, test, ns, seeds):
 
 def arguments():
     p = parser(__doc__)
-    p.add_argument('--detector', default='faces-10', help='name or file')
+    p.add_argument('--detector', default='faces-10-dilated', help='name or file')
     p.add_argument('--variants', nargs='*', default=VARIANTS, choices=VARIANTS)
     p.add_argument('--n', nargs='*', type=int, default=(20,10,5), help='labelled images')
     p.add_argument('--seeds', type=int, default=5)

@@ -123,7 +123,7 @@ def toy_people(n=4):
 def arguments():
     p = parser(__doc__)
     p.add_argument('variant', nargs='?', choices=('original','warps','lights','both','scales'), default='original')
-    p.add_argument('--detector', default='faces-10', help='name or file')
+    p.add_argument('--detector', default='faces-10-dilated', help='name or file')
     p.add_argument('--pairs', type=int, default=4000)
     p.add_argument('--lr', type=float, default=1e-3)
     p.add_argument('--bs', type=int, default=16)

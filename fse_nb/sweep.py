@@ -71,7 +71,7 @@ BASELINE = dict(
     grow=None, lr=3e-3, wd=.01, decouple_wd=True, schedule='one_cycle')
 
 #: settings of a short run on the layers of a shipped detector
-FROM_LAYERS = dict(start='faces-10', pairs=1600)
+FROM_LAYERS = dict(start='faces-10-dilated', pairs=1600)
 
 def over_baseline(
     changes:dict # settings of a variant: fields of `Recipe`, `arch` or `layout`, `last`, options of the body

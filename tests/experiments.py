@@ -21,8 +21,10 @@ RECORDS = dict(
     categories={'category_faces-10':('rotations','warps','inside','nearest','cfp')},
     confidence={'eval_confidence_faces-10':('annotated','coverage','error','within')},
     finetune={'finetune_faces-10_toy':('before','after','config','curve','core_seconds')},
-    parsing={'parsing_faces-10':('config','classes','runs'), 'parsing_probe_faces-10':('rows','classes')},
-    yaleb={'yaleb_faces-10_both_s0':('aligned','moved','static_moved','config'), 'yaleb_faces-10_scales':('rows',)},
+    parsing={'parsing_faces-10-dilated':('config','classes','runs'),
+             'parsing_probe_faces-10-dilated':('rows','classes')},
+    yaleb={'yaleb_faces-10-dilated_both_s0':('aligned','moved','static_moved','config'),
+           'yaleb_faces-10-dilated_scales':('rows',)},
     ship={},
     gpu={'gpu_device':('notebooks','failed'), 'gpu_speed':('rows','size','arch'),
          'gpu_ours_k10':('curve','config','tests','pairs'), 'gpu_paper_k10':('curve','config','tests','pairs')})
