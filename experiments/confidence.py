@@ -77,7 +77,7 @@ KINDS = 'celeba','cats','shoes','mnist3','mnist5','mnist6'
 
 def kind_of(name):
     "The key of `CATEGORIES` that a shipped detector was trained on"
-    what,number = name.split('-')
+    what,number = name.split('-')[:2]
     return f'mnist{number}' if what=='digits' else dict(faces='celeba').get(what, what)
 
 def public_pictures():
@@ -129,7 +129,9 @@ def doubt(args, folders, start):
             each = means['pictures'].astype(float).round(3).tolist()
             said[name]['pictures'] = dict(zip(map(str, asked['pictures'].files), each))
         print(name, limit, {k:v and round(v, 2) for k,v in said[name]['doubtful'].items()}, flush=True)
-    folders.record('doubt', start, detectors=said)
+    file = folders.results/'doubt.json'
+    before = read_record(file)['numbers']['detectors'] if args.detectors and file.is_file() else {}
+    folders.record('doubt', start, detectors=before|said)
 
 def ship(folders):
     "The thresholds of the record into the files of shipped detectors, all else of which stays"
@@ -145,7 +147,7 @@ def ship(folders):
 def arguments():
     p = parser(__doc__)
     p.add_argument('--doubt', action='store_true', help='the thresholds of doubt of shipped detectors, instead')
-    p.add_argument('--detectors', nargs='*', help='with --doubt: names; default: all that ship')
+    p.add_argument('--detectors', nargs='*', help='with --doubt: names; default: all; others stay as recorded')
     p.add_argument('--doubted', type=int, default=200, help='with --doubt: images of each kind')
     p.add_argument('--ship', action='store_true', help='write the thresholds of doubt.json into the files of detectors')
     p.add_argument('detector', nargs='?', default='faces-10', help='name or file')

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from common import CATEGORIES, ROOT, Folders, chosen, decoded, geometry_and_warps, parser
-from fse_nb.confidence import fit_confidence
+from fse_nb.confidence import fit_confidence, fit_doubt
 from fse_nb.detect import detect
 from fse_nb.export import WEIGHTS, load_detector, model_card, pretrained, pretrained_table, save_detector
 from fse_nb.results import read_record
@@ -106,7 +106,8 @@ def ship(args, folders):
         images = decoded(model.geometry, chosen(CATEGORIES[key].sets()[0], args.images, seed=1), folders)
         moved = (detect(model, images[:200])-detect(small, images[:200])).norm(dim=-1).max().item()*images.size/2
         if moved>0: small.run['half_px'] = moved
-        small.confidence = fit_confidence(small, images, warps, n=args.images)
+        sure = fit_confidence(small, images, warps, n=args.images)
+        small.confidence = fit_doubt(small, sure, images, warps=warps, n=200) # confidence.py asks other categories, too
     save_detector(small, args.to/f'{args.name}.safetensors', half=True)
     (args.to/f'{args.name}.md').write_text(model_card(small, args.name), encoding='utf-8')
     return small
