@@ -793,10 +793,12 @@ def _from_long(table, rows, at, by, xy, names, instance, kwargs):
     of = table.column(instance) if instance is not None else table.object_column(at, by) if by is not None else None
     split,seen = table.split_column(),table.column(None, ('visible','visibility','v'))
     kept,values = table.numbers([*xy] + ([] if seen is None else [seen]), rows)
-    objects,order = {},list(names.values()) if names else []
+    others = [i for i,name in enumerate(table.head) if name and i not in {at,by,of,split,seen,*xy}]
+    objects,order,differ = {},list(names.values()) if names else [],set()
     for (row,cells),(x,y,*v) in zip(kept, values):
         image,who = cells[at],cells[of].strip() if of is not None else ''
         own = objects.setdefault((image,who), dict(row=row, cells=cells, points={}))
+        differ.update(i for i in others if cells[i]!=own['cells'][i])
         point = f'p{len(own["points"])}' if by is None else cells[by].strip()
         point = (names or {}).get(point, point)
         if not names and point not in order: order.append(point)
@@ -804,12 +806,17 @@ def _from_long(table, rows, at, by, xy, names, instance, kwargs):
         elif point in own['points']: rows.leave_out(row, f'{image}: a second row for point {point}')
         elif np.isnan(x)!=np.isnan(y): rows.leave_out(row, f'{image}: a point with one coordinate only')
         else: own['points'][point] = (x,y,*(v or [2]))
+    if differ:
+        lost = ', '.join(table.head[i] for i in sorted(differ))
+        note(table.file, f'{lost} differ between the points of an image, so there is no place for them here')
+    others = [i for i in others if i not in differ]
     for (image,who),own in objects.items():
         if not own['points']: continue
         values = np.array([own['points'].get(name, (np.nan,np.nan,0)) for name in order])
+        meta = {table.head[i]:own['cells'][i] for i in others}
         rows.add(image, values[:,:2], own['row'], split=None if split is None else own['cells'][split], key=who,
                  visible=None if seen is None else np.nan_to_num(values[:,2]).clip(0, 2),
-                 meta=None if of is None else {table.head[of]:who})
+                 meta=meta if of is None else {table.head[of]:who, **meta})
     return rows.to_set(order, **kwargs)
 
 # %% ../nbs/04d_formats.ipynb #05b33549
