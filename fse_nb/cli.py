@@ -245,6 +245,8 @@ def fse_regress(
     images:str=None, # images to predict, by all labels of --train: a folder, image, pattern, or .txt of paths
     regressor:str=None, # apply this map instead of fitting one: the folder that a run wrote, or its file
     root:str=None, # folder of the images that the annotation names (default: where the annotation is)
+    origin:float=None, # coordinate of the centre of the first pixel in the annotation (default: that of the format)
+    unit:str=None, # of its coordinates: px, relative (0 to 1) or percent (default: found)
     left:str=None, # left eye, by name or number, several with commas: errors are divided by the distance of the eyes
     right:str=None, # right eye
     norm:str=None, # divide errors by: eyes, box (diagonal round the true points), image (side of its square)
