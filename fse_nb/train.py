@@ -38,6 +38,7 @@ _all_ = ['detect'] # made in 05a, and asked for here as well
 class WarpPairs(Callback):
     "Turn images into stacked pairs (x, x') and the target into g2 on the score map, coordinates of the crop (Sec. 3)"
     order = -5 # before mixed precision enters autocast
+    share = 0,1 # of the warps that are drawn: this process, of so many
     def __init__(self,
         warps:WarpSamplers=FACES, # samplers of g1 and g2
         geometry:Geometry|None=None, # what the network sees; default: the geometry of the model that is trained
@@ -52,7 +53,7 @@ class WarpPairs(Callback):
 
     @property
     def present_warps(self)->WarpSamplers:
-        "The samplers of this batch: local bends are for training only, so that all runs are validated on the same pairs"
+        "The samplers of this batch: local bends are for training only, so that all runs are validated alike"
         if not (self.local and self.training): return self.warps
         return self.warps._replace(g2=self.warps.g2.with_local(self.local))
 
@@ -69,8 +70,8 @@ class WarpPairs(Callback):
         step:int, # of the run, or of the validation
         stream:int=0 # 0 is training, 1 validation
     )->torch.Generator:
-        "The generator of the warps of one step"
-        run = (self.seed*2+stream)*1_000_003 + rank_distrib()
+        "The generator of the warps of one step, the same for all processes"
+        run = (self.seed*2+stream)*1_000_003
         return torch.Generator().manual_seed((run*10_000_019+step) % 2**63)
 
     def make(self,
@@ -84,7 +85,9 @@ class WarpPairs(Callback):
             raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector '
                              f'is declared for squares of {g.size}: let landmark_dls or Geometry.decode make them')
         x = to_channels(x, g.channels)
-        self.g1,self.g2 = self.present_warps(len(x), generator, x.device)
+        rank,n_ranks = self.share
+        own = slice(rank*len(x), (rank+1)*len(x))
+        self.g1,self.g2 = (g[own] for g in self.present_warps(n_ranks*len(x), generator, x.device))
         self.extent = g.extent
         x = resize_to(x, round(g.size*g.scale), average=True)
         crop = self.extent*x.shape[-1]
@@ -93,7 +96,9 @@ class WarpPairs(Callback):
 
     def before_batch(self):
         step = self.train_iter if self.training else self.iter
+        self.share = (rank_distrib(),max(1, num_distrib())) if self.training else (0,1)
         pairs = self.make(self.x.as_subclass(Tensor), self.generator(step, stream=int(not self.training)))
+        self.share = 0,1
         target = self.target(pairs)
         on_points = getattr(self.learn.loss_func, 'align', '')=='points' # equation (5) warps the points themselves
         self.learn.xb = (pairs,)
@@ -222,7 +227,7 @@ class Recipe:
     gamma_at:int|None=10 # the K that `gamma` is meant for: K landmarks get gamma·gamma_at/K; None: gamma for every K
     var_weight:float|tuple=(.02,.1) # weight of the variance part of the alignment loss (6)
     ramp:tuple=(.4,.9) # share of the run over which `gamma` and `var_weight` move
-    pool:int|None=None # cells of the diversity's windows, on the full-size map; None: 5, and 3 for 25 in a group or more
+    pool:int|None=None # cells of the diversity's windows, on the full-size map; None: 5, or 3 for 25 in a group
     group:int|None=None # landmarks that the diversity keeps apart; None: all up to 24, groups of 10 from there on
     between:float=.2 # weight of the diversity of all landmarks beside that within the groups
     align:str='maps' # alignment on maps (6), or on 'points' (5)
@@ -290,6 +295,7 @@ class Anneal(Callback):
     def set(self,
         pct:float # share of the run, 0 to 1
     ):
+        self.pct = pct
         r,loss,model = self.recipe,self.learn.loss_func,get_model(self.learn.model)
         scale = r.scale(pct)
         model.geometry = replace(model.geometry, scale=scale)
@@ -384,8 +390,9 @@ class Checkpoint(Callback):
         if rank_distrib(): return # all ranks have the same weights
         packed = {name:pack(self.learn) for name,(pack,_) in _PARTS.items()}
         tensors = {f'{name}.{k}':v for name,(ts,_) in packed.items() for k,v in ts.items()}
+        pct = self.learn.anneal.pct if hasattr(self.learn, 'anneal') else self.pct_train
         meta = dict(kind='checkpoint', epoch=epoch, iter=iter, train_iter=self.train_iter, n_epoch=self.n_epoch,
-                    n_batch=len(self.dls.train), pct_train=self.pct_train, run=getattr(self.learn, 'run_config', {}),
+                    n_batch=len(self.dls.train), pct_train=pct, run=getattr(self.learn, 'run_config', {}),
                     parts={name:m for name,(_,m) in packed.items()})
         save_tensors(self.path, tensors, meta)
         self.saved_at = time.time()
@@ -402,12 +409,25 @@ class Resume(Callback):
         tensors,meta = load_tensors(self.path)
         if meta.get('kind')!='checkpoint': raise ValueError(f'{self.path} is no checkpoint of a training run')
         if 'parts' not in meta: raise ValueError(f'{self.path} is of an earlier version of fse_nb: begin the run anew')
-        if diff := self.differences(meta): raise ValueError(f"{self.path} belongs to another run: {'; '.join(diff)}")
+        try:
+            diff = self.differences(meta)
+            if not diff: self.restore(tensors, meta)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as e:
+            raise ValueError(f'{self.path} is damaged: {" ".join(str(e).split())[:200]}') from None
+        if diff: raise ValueError(f"{self.path} belongs to another run: {'; '.join(diff)}")
+
+    def restore(self,
+        tensors:dict, # name → tensor
+        meta:dict # of the checkpoint
+    ):
+        "Bring every part of the run to the state of the checkpoint"
+        n_epoch,n_batch,step = self.n_epoch,len(self.dls.train),(meta['epoch'],meta['iter'])
+        if not (0<=step[0]<=n_epoch and 0<=step[1]<=n_batch) or type(meta['train_iter']) is not int:
+            raise ValueError(f'there is no step {step[1]} of epoch {step[0]}')
         for name,(_,unpack) in _PARTS.items():
             own = {k[len(name)+1:]:v for k,v in tensors.items() if k.startswith(f'{name}.')}
             unpack(self.learn, own, meta['parts'][name])
-        self.learn.start = meta['epoch'],meta['iter']
-        self.learn.train_iter = meta['train_iter']
+        self.learn.start,self.learn.train_iter = step,meta['train_iter']
         if hasattr(self.learn, 'anneal'): self.learn.anneal.set(meta['pct_train']) # perhaps no batch is left to do it
 
     def differences(self,
