@@ -278,7 +278,7 @@ PALE = """(() => { // code and printed text whose contrast is below 4.5
     const [a, b] = [light(front), light(back)].sort((a, b) => b - a);
     return [(a + .05) / (b + .05), e.textContent.trim().slice(0, 40)];
   }).filter(o => o[0] < 4.5).map(o => `${o[0].toFixed(1)}: ${o[1]}`); })()"""
-LONG_LABELS = """[...document.querySelectorAll('.fse-slider output, .fse-num, .fse-note')].map(e => e.textContent)
+LONG_LABELS = """[...document.querySelectorAll('.fse-slider output, .fse-note')].map(e => e.textContent)
                  .filter(t => /\\.\\d{5}/.test(t))"""
 OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyond its edge
   const out = [];
