@@ -163,7 +163,7 @@ def images_in(
     found = list(dict.fromkeys(f for o in what for f in _images_of(str(o))))
     for f in found:
         if advice := _no_image(f): raise ValueError(advice)
-    if missing := [f for f in found if not f.exists()]:
+    if missing := [f for f in found if not (f.exists() or f.is_symlink())]: # a link to nothing is left out later
         more = f' (and {len(missing)-1} more)' if len(missing)>1 else ''
         raise FileNotFoundError(f'there is no {missing[0]}{more}')
     if not found: raise ValueError(f"{', '.join(map(str, what))} names no image")

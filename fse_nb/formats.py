@@ -588,8 +588,8 @@ def _records(file, lines, sep, first):
     try:
         for cells in reader:
             own = lines[before:reader.line_num]
-            whole = lambda line: width is not None and line.count(sep)>=width-1 # a row by itself
-            if len(own)>1 and (width not in (None,len(cells)) or any(map(whole, own))): raise csv.Error('expected')
+            rows_of = sum(line.count(sep) for line in own)/max(1, (width or len(cells))-1) # 1, if a cell has a line break
+            if len(own)>1 and (width not in (None,len(cells)) or rows_of>=2): raise csv.Error('expected')
             yield first+before,cells
             before,width = reader.line_num,width or len(cells)
     except csv.Error as e:
