@@ -588,7 +588,7 @@ def _records(file, lines, sep, first):
     try:
         for cells in reader:
             own = lines[before:reader.line_num]
-            rows_of = sum(line.count(sep) for line in own)/max(1, (width or len(cells))-1) # 1, if a cell has a line break
+            rows_of = sum(line.count(sep) for line in own)/max(1, (width or len(cells))-1) # 1 with a break in a cell
             if len(own)>1 and (width not in (None,len(cells)) or rows_of>=2): raise csv.Error('expected')
             yield first+before,cells
             before,width = reader.line_num,width or len(cells)

@@ -103,7 +103,8 @@ class GrowingTable:
                 f.flush()
                 os.fsync(f.fileno())
         except OSError as e:
-            raise OSError(e.errno, f'could not write {path} ({e.strerror}); --resume goes on behind what is there') from e
+            why = f'could not write {path} ({e.strerror}); --resume goes on behind what is there'
+            raise OSError(e.errno, why) from e
 
 def _cut_half_line(path):
     "Remove what stands behind the last end of a line"
