@@ -553,7 +553,8 @@ def regress(
     mean = None if fits.mean is None else in_files(fits.mean.expand(len(cache), -1, -1))
     n_lost = sets.n_lost+fits.n_lost+len(cache.problems)
     run = _record(s, name) | dict(images=len(cache), left_out=n_lost, points=sets.names)
-    if not saved: run |= dict(train_images=fits.n, points_outside_percent=100*fits.outside)
+    run['points_outside_percent'] = 100*(cache.share_outside() if saved else fits.outside)
+    if not saved: run['train_images'] = fits.n
     record,curves = measure(cache, predicted, mean, size)
     run |= record
     s.out.mkdir(parents=True, exist_ok=True)
