@@ -23,6 +23,7 @@ from fse_nb.data import landmark_dls
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error
 from fse_nb.export import load_detector, save_detector
+from fse_nb.regress import warped_copies
 from fse_nb.results import origin
 
 def sets(data, model, folders, hold=False):
@@ -36,7 +37,7 @@ def errors(model, train, test, eyes, note):
     "What a record says of a detector; `warped`: with a warped copy of each image that the map is fitted to"
     said = evaluation(model, train, test, eyes, note=note)
     if train.points.shape[1]==5:
-        reg = fit_warped(model, train, detect(model, train))
+        reg = fit_warped(detect(model, train), points_of(train), warped_copies(model, train, 1))
         said['warped'] = error_summary(interocular_error(reg(detect(model, test)), points_of(test), *eyes))
     return said
 
