@@ -342,7 +342,8 @@ def test_results():
         for _ in range(2): button(p, 'value')
         settle(p)
         shown = [float(o) for o in p.locator('#results tbody td.fse-num').all_inner_texts()]
-        close(shown, sorted([w[3] for w in want], reverse=True), eps=1e-3)
+        assert len(shown)>=min(40, len(want)), len(shown) # a long table shows its beginning
+        close(shown, sorted([w[3] for w in want], reverse=True)[:len(shown)], eps=1e-3)
         assert curves.count()>0
         p.get_by_label('curve of').select_option('equivariance error, px')
         settle(p)
