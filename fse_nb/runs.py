@@ -19,7 +19,6 @@ from io import BytesIO
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.basics import first
-import fastai.distributed # gives learners their distrib_ctx
 from fastai.torch_core import num_distrib, rank_distrib
 from torch import nn
 from .store import locked, provenance, write_bytes, write_json
@@ -223,6 +222,7 @@ def together(
     if num_distrib()<2:
         yield
         return
+    import fastai.distributed # gives learners their distrib_ctx; it needs accelerate, which not everybody has
     norms = [o for o in learn.model.modules() if type(o) is nn.BatchNorm2d]
     for o in norms: o.__class__ = SharedNorm
     try:
