@@ -51,20 +51,20 @@ def fit_warped(x, y, copies):
     wx,wy = (o.flatten(0, 1) for o in copies)
     return fit_regressor(torch.cat([x,wx]), torch.cat([y,wy]))
 
-def paper_few(model, train, x, y, test, eyes, draws, few, copies=20):
-    "Mean and standard deviation over the draws of few labels, of the map fitted on warped copies of each image"
+def few_copies(model, train, y, draws, few, copies=20):
+    "Draws of few labelled images, the numbers of all that are drawn, and landmarks and points of their warped copies"
     chosen = {n:draw_labelled(y, n, draws) for n in few}
     used = np.unique(np.concatenate([i for each in chosen.values() for i in each]))
-    wx,wy = warped_copies(model, train[used], copies)
-    out = {}
-    for n,each in chosen.items():
-        errors = []
-        for i in each:
-            at = np.searchsorted(used, i)
-            reg = fit_warped(x[i], y[i], (wx[at],wy[at]))
-            errors.append(interocular_error(reg(test[0]), test[1], *eyes).nanmean().item())
-        out[str(n)] = dict(mean=float(np.mean(errors)), sd=float(np.std(errors, ddof=1)) if len(errors)>1 else 0.)
-    return out
+    return chosen,used,warped_copies(model, train[used], copies)
+
+def paper_few(x, y, xs, ys, eyes, drawn):
+    "Mean and standard deviation over the draws of few labels, of the map fitted on warped copies of each image"
+    chosen,used,(wx,wy) = drawn
+    def error(i):
+        at = np.searchsorted(used, i)
+        return interocular_error(fit_warped(x[i], y[i], (wx[at],wy[at]))(xs), ys, *eyes).nanmean().item()
+    errors = {str(n):[error(i) for i in each] for n,each in chosen.items()}
+    return {n:dict(mean=float(np.mean(e)), sd=float(np.std(e, ddof=1)) if len(e)>1 else 0.) for n,e in errors.items()}
 
 def with_few_labels(x, y, xs, ys, mirror, warps, eyes, draws, few):
     "Mean and standard deviation over draws of few labelled images, for several fits; fractions"
@@ -97,11 +97,12 @@ def evaluate(name, which, args, folders, start):
     x,xs,mirror,warps = seen(model, label, which, s, folders)
     reg = fit_regressor(x, y, names=s.train.names)
     warped = fit_warped(x, y, warped_copies(model, s.train, 1))
+    drawn = few_copies(model, s.train, y, args.draws, args.few)
     for k,eyes in s.eyes.items():
         summary = lambda reg: error_summary(interocular_error(reg(xs), ys, *eyes))
         error = summary(reg)
         few = with_few_labels(x, y, xs, ys, mirror, warps, eyes, args.draws, args.few)
-        few['few_shot_paper'] = paper_few(model, s.train, x, y, (xs,ys), eyes, args.draws, args.few)
+        few['few_shot_paper'] = paper_few(x, y, xs, ys, eyes, drawn)
         ratio = {w:{n:v['mean']/error['mean'] for n,v in t.items()} for w,t in few.items()}
         each = point_errors(reg(xs), ys, *eyes).nanmean(0).tolist()
         both = forward_backward_error((x,y), (xs,ys), left=eyes[0], right=eyes[1])

@@ -65,15 +65,16 @@ def _seen(model, images, bs, shifts=1):
     geometry,device = declared(model),next(model.parameters()).device
     with evaluating(model):
         for x in _batches(images, bs):
-            x,maps,landmarks = x.to(device),[],[]
+            x,first_maps,landmarks = x.to(device),None,[]
             pixel = x.shape[-1]/geometry.size # of the square that the detector is declared for
             for steps in SHIFTS[shifts]:
                 right,down = (round(step*pixel) for step in steps)
                 seen = geometry.see(_moved(x, right, down) if right or down else x)
-                maps.append(model.probs(seen))
-                found = model.points(maps[-1], seen.shape[-2:], geometry.extent)
+                maps = model.probs(seen)
+                found = model.points(maps, seen.shape[-2:], geometry.extent)
                 landmarks.append(found+found.new_tensor([right,down])*2/x.shape[-1])
-            yield maps[0],torch.stack(landmarks).mean(0)
+                if first_maps is None: first_maps = maps
+            yield first_maps,torch.stack(landmarks).mean(0)
 
 def _squares(model, images):
     "Squares of images of any kind, and the function that carries points of them to the images"

@@ -6,7 +6,7 @@ Docs: https://fse-nb.github.io/fse_nb/errors.html.md"""
 
 # %% auto #0
 __all__ = ['eye_distance', 'point_errors', 'interocular_error', 'error_summary', 'cumulative_error', 'mean_shape_error',
-           'oracle_error', 'Rotations', 'equivariance_error']
+           'onto_maps_of', 'oracle_error', 'Rotations', 'equivariance_error']
 
 # %% ../nbs/06a_errors.ipynb #6d4a9c14
 import numpy as np, torch
@@ -107,6 +107,19 @@ def mean_shape_error(
     return interocular_error(train.nanmean(0).expand_as(test), test, **kwargs)
 
 # %% ../nbs/06a_errors.ipynb #3ef9efc2
+def onto_maps_of(
+    shape:Tensor, # (K,2)
+    kind:str='similarity' # of the maps: 'similarity' or 'affine'
+)->Tensor: # (2K,2K)
+    "The projection of stacked points onto all similar or affine copies of a shape; raises ValueError for another kind"
+    if kind not in ('similarity','affine'): raise ValueError(f"kind is {kind!r}: use 'similarity' or 'affine'")
+    x,y = shape.unbind(1)
+    one,zero = torch.ones_like(x),torch.zeros_like(x)
+    if kind=='affine': in_x,in_y = [x,y,one,zero,zero,zero],[zero,zero,zero,x,y,one]
+    else: in_x,in_y = [x,-y,one,zero],[y,x,zero,one]
+    reached = torch.stack([torch.stack(in_x, 1),torch.stack(in_y, 1)], 1).flatten(0, 1) # (2K,4) or (2K,6)
+    return reached@torch.linalg.pinv(reached)
+
 def oracle_error(
     train:Tensor, # (N,L,2) annotated points whose mean is laid on each image; NaN are left out of it
     test:Tensor, # (M,L,2) annotated points of other images
@@ -114,15 +127,8 @@ def oracle_error(
     **kwargs # eyes, as of `interocular_error`: left, right, names
 )->Tensor: # (M,) as fractions; NaN where a point is missing
     "Error of the mean of `train`, laid on the true points of each image by the best map; raises ValueError for a kind"
-    if kind not in ('similarity','affine'): raise ValueError(f"kind is {kind!r}: use 'similarity' or 'affine'")
-    x,y = train.double().nanmean(0).unbind(1)
-    one,zero = torch.ones_like(x),torch.zeros_like(x)
-    if kind=='affine': in_x,in_y = [x,y,one,zero,zero,zero],[zero,zero,zero,x,y,one]
-    else: in_x,in_y = [x,-y,one,zero],[y,x,zero,one]
-    reached = torch.stack([torch.stack(in_x, 1),torch.stack(in_y, 1)], 1).flatten(0, 1) # (2L,4) or (2L,6)
-    projection = reached@torch.linalg.pinv(reached)
-    laid = (test.double().flatten(1)@projection).view(test.shape)
-    return interocular_error(laid.to(test), test, **kwargs)
+    laid = test.double().flatten(1)@onto_maps_of(train.double().nanmean(0), kind)
+    return interocular_error(laid.view(test.shape).to(test), test, **kwargs)
 
 # %% ../nbs/06a_errors.ipynb #8b6b1309
 class Rotations:

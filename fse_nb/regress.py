@@ -23,7 +23,7 @@ from .decode import as_float
 from .datasets import FLIP
 from .loader import warp_with_points
 from .detect import _batches, declared, detect
-from .errors import eye_distance, interocular_error
+from .errors import eye_distance, interocular_error, onto_maps_of
 
 _all_ = ['interocular_error'] # made in 06a, and asked for here as well
 
@@ -238,10 +238,7 @@ def beyond_similarity(
     m:Tensor # (K,2) mean landmarks
 )->Tensor: # (2K,2K)
     "I − P: the projection that takes all similarities of m out of stacked landmarks"
-    one,zero,(u,v) = torch.ones(len(m)).to(m),torch.zeros(len(m)).to(m),m.unbind(1)
-    in_x,in_y = torch.stack([u,-v,one,zero], 1),torch.stack([v,u,zero,one], 1)
-    similarities = torch.stack([in_x,in_y], 1).flatten(0, 1) # (2K,4)
-    return torch.eye(2*len(m)).to(m) - similarities@torch.linalg.pinv(similarities)
+    return torch.eye(2*len(m)).to(m) - onto_maps_of(m)
 
 # %% ../nbs/06_regress.ipynb #5d1e0a15
 def shape_trust(

@@ -220,6 +220,10 @@ def landmark_metrics()->list: # of `PairMetric`
     return [PairMetric(f, f.__name__[1:]) for f in reduce]
 
 # %% ../nbs/05_train.ipynb #bec90740
+def _done(pct, start, end):
+    "How much of the way from one share of the run to another is done, 0 to 1"
+    return min(max((pct-start)/(end-start), 0.), 1.)
+
 @dataclass(frozen=True)
 class Recipe:
     "How a detector is optimised; pairs `(start, end)` are annealed geometrically over `ramp`"
@@ -256,8 +260,7 @@ class Recipe:
         pct:float # share of the run, 0 to 1
     )->float: # σ of the local bends
         "Local bends at a share of the run"
-        start,end = self.local_ramp
-        return self.local*min(max((pct-start)/(end-start), 0.), 1.)
+        return self.local*_done(pct, *self.local_ramp)
 
 #: name → recipe
 RECIPES = dict(
@@ -283,7 +286,7 @@ def get_recipe(
 def _ramp(v, lo, hi, pct):
     "v, or the geometric way from v[0] to v[1] between the shares lo and hi"
     if not isinstance(v, (tuple,list)): return v
-    return sched_exp(*v, min(max((pct-lo)/(hi-lo), 0), 1))
+    return sched_exp(*v, _done(pct, lo, hi))
 
 class Anneal(Callback):
     "Set the weights of the loss and the resolution that a `Recipe` asks for at the present share of the run"

@@ -337,14 +337,6 @@ def inverse(self:ThinPlateWarp,
     q = q.to(pts.dtype if isinstance(pts, Tensor) and pts.is_floating_point() else self.dtype)
     return (q,ok) if full else q.masked_fill(~ok[...,None], torch.nan)
 
-# %% ../nbs/01_warps.ipynb #a6dfdc2d
-def _through(ctrl, displacements): # (n,2), (n,m) → (n+3,m)
-    "Coefficients of thin-plate splines that have these values at the control points"
-    kernel = tps_basis(ctrl, ctrl)
-    affine = kernel[:,len(ctrl):]
-    upper = torch.cat([kernel, torch.cat([affine.T,ctrl.new_zeros(3, 3)], 1)])
-    return torch.linalg.solve(upper, torch.cat([displacements,displacements.new_zeros(3, displacements.shape[1])]))
-
 # %% ../nbs/01_warps.ipynb #9853011d
 class WarpSampler:
     "Random warps: Gaussian kernel weights, half of them with an extra draw, and a Gaussian similarity"
@@ -388,7 +380,7 @@ class WarpSampler:
             ctrl = self.ctrl('cpu').double()
             alike = torch.exp(-torch.cdist(ctrl, ctrl)**2/(2*self.length**2)) # covariance of the displacements
             root = torch.linalg.cholesky(alike+1e-6*torch.eye(len(ctrl)))
-            self._ctrl[key] = _through(ctrl, root).float().to(device)
+            self._ctrl[key] = torch.cat(_bookstein(ctrl[None], root[None], 0.), 1)[0].float().to(device)
         return self._ctrl[key]
 
 # %% ../nbs/01_warps.ipynb #103993ac
