@@ -113,8 +113,10 @@ def diversity(
     pool:int=5,       # maps are first summed over pool×pool windows; 1: equation (8) itself
     reduction='mean', # 'mean' over the images, or 'none': one number for each image
     group:int|None=None, # only landmarks of the same group of so many compete for a place; None: all, as in (8)
+    offset=(0,0),     # the first window begins so many pixels (x, y) before the map, less than `pool`
 )->Tensor:            # a number, or (B,)
     "Equation (8): K minus the mass under the upper envelope of the pooled maps; with groups, the sum over them"
+    if any(offset): probs = F.pad(probs, (offset[0],0,offset[1],0))
     if pool>1: probs = F.avg_pool2d(probs, pool, pool, ceil_mode=True, divisor_override=1)
     envelopes = sum(maps.amax(1).sum((1,2)) for maps in probs.split(group or probs.shape[1], 1))
     return probs.shape[1] - _mean(envelopes, reduction)
@@ -144,6 +146,7 @@ class FactorizedLoss:
         reduction='mean', # 'mean' over the pairs, or 'none': one number for each pair
         group=None,    # landmarks in a group, within which (8) keeps them apart; None: all of them
         between=.2,    # β: weight of (8) over all landmarks, beside that within the groups
+        offset=(0.,0.), # where the first window begins, as a share (x, y) of a window; may be changed at any time
     ):
         _one_of('unit', unit, UNITS)
         _one_of('align', align, ('maps','points'))
@@ -154,7 +157,7 @@ class FactorizedLoss:
         store_attr()
         self.parts = {}
 
-    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction,group,between')
+    __repr__ = basic_repr('gamma,pool,unit,var_weight,align,div,reduction,group,between,offset')
 
     def __call__(self,
         scores:Tensor, # score maps (2B,K,h,w): B of x, then B of x'
@@ -178,10 +181,14 @@ class FactorizedLoss:
 
     def _diversity(self, probs):
         if self.div=='max':
-            within = diversity(probs, self.pool, reduction=self.reduction, group=self.group)
+            within = self._apart(probs, self.pool, self.group)
             if not self.group or self.group>=probs.shape[1]: return within
-            return within + self.between*diversity(probs, -(-3*self.pool//5), reduction=self.reduction)
+            return within + self.between*self._apart(probs, -(-3*self.pool//5))
         return diversity_overlap(probs, reduction=self.reduction)
+
+    def _apart(self, probs, pool, group=None):
+        offset = [int(share*pool) for share in self.offset]
+        return diversity(probs, pool, reduction=self.reduction, group=group, offset=offset)
 
     def _scale(self, h, w, extent): # pixels are square in the loss, whatever they are in the frame
         return [unit_scale(self.unit, n, e) for n,e in zip((w,h), _two(extent))]

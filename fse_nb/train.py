@@ -234,6 +234,7 @@ class Recipe:
     pool:int|None=None # cells of the diversity's windows, on the full-size map; None: 5, or 3 for 25 in a group
     group:int|None=None # landmarks that the diversity keeps apart; None: all up to 24, groups of 10 from there on
     between:float=.2 # weight of the diversity of all landmarks beside that within the groups
+    slide:bool=False # the diversity's windows begin at a random place in every step, instead of at the map's corner
     align:str='maps' # alignment on maps (6), or on 'points' (5)
     div:str='max' # diversity by the upper envelope (8), or by 'overlap' (7)
     unit:str='unit' # of u in the loss: here the crop is [-1,1] at every resolution
@@ -294,7 +295,12 @@ class Anneal(Callback):
     def __init__(self,
         recipe:Recipe # of the run
     ): self.recipe = recipe
-    def before_batch(self): self.set(self.pct_train)
+    def before_batch(self):
+        self.set(self.pct_train)
+        if self.recipe.slide: self._slide(np.random.default_rng((self.warp_pairs.seed, self.train_iter)).random(2))
+    def before_validate(self): self._slide((0.,0.))
+    def _slide(self, offset):
+        if isinstance(self.learn.loss_func, FactorizedLoss): self.learn.loss_func.offset = tuple(offset)
     def set(self,
         pct:float # share of the run, 0 to 1
     ):
