@@ -6,15 +6,17 @@ Docs: https://fse-nb.github.io/fse_nb/widgets.html.md"""
 
 # %% auto #0
 __all__ = ['STATIC', 'esm', 'shipped', 'image_uri', 'WarpPlayground', 'bump_maps', 'LossExplorer', 'face_sheet',
-           'FewShotPlayground', 'say', 'results_table', 'ResultsBrowser', 'write_results', 'write_demos']
+           'FewShotPlayground', 'TrainingScrubber', 'say', 'results_table', 'ResultsBrowser', 'write_results',
+           'write_demos']
 
 # %% ../nbs/09_widgets.ipynb #8be2e92d
 import anywidget, base64, html, io, json, math, re, numpy as np, torch
 from dataclasses import replace
 from pathlib import Path
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from traitlets import Unicode, Int, Float, List, Dict, Bool
+from .draw import landmark_colors
 from .warps import ThinPlateWarp, WarpSampler, FACES, control_grid
 from .losses import align_moments, diversity
 from .data import toy_faces
@@ -295,6 +297,58 @@ class FewShotPlayground(_Widget):
         "Errors from `fse_nb.errors`"
         x,y = (torch.tensor(o)[self.n_examples:] for o in (self.landmarks,self.truth))
         return interocular_error(self.regressor(x), y)
+
+# %% ../nbs/09_widgets.ipynb #5137e036
+def _with_points(sheet, cols, pts, rings):
+    "A sheet of pictures (a data URI) with the points of each, and rings on the first, as another data URI"
+    im = Image.open(io.BytesIO(base64.b64decode(sheet.split(',')[1])))
+    canvas,half = ImageDraw.Draw(im),im.width/cols/2
+    colors = [tuple(int(255*v) for v in color) for color in landmark_colors(len(pts[0]))]
+    def circles(i, places, r, **style):
+        middle = np.array([i%cols, i//cols])*2+1
+        for (x,y),color in zip(half*(np.array(places)+middle), colors):
+            canvas.ellipse((x-r, y-r, x+r, y+r), **{k:v or color for k,v in style.items()})
+    for i,places in enumerate(rings): circles(i, places, .085*half, outline=None, width=2)
+    for i,places in enumerate(pts): circles(i, places, .05*half, fill=None, outline='white')
+    return image_uri(im, quality=80)
+
+class TrainingScrubber(_Widget):
+    "Landmarks on the same images at several moments of one or more runs"
+    _esm,_name = esm('training'),'training'
+    sheet = _sync(Unicode()) # images in a row, their warps in the next, data URI
+    cols = _sync(Int(4)) # F, how many images
+    colors = _sync(List()) # of the K landmarks
+    names,steps = _sync(List()),_sync(List()) # of the runs; steps of training at the moments
+    points,rings = _sync(List()),_sync(List()) # run × moment × (2F,K,2) and (F,K,2), in [-1,1] of each image
+    errors = _sync(List()) # run × moment, in pixels
+    run,at = _sync(Int(0)),_sync(Int(0)) # what is shown: number of the run and of the moment
+
+    def __init__(self,
+        images=None, # (F,3,H,W) in [-1,1]
+        warped=None, # (F,3,H,W), a warp of each
+        runs=None, # name → moments, each (step, points (2F,K,2), rings (F,K,2), error in pixels)
+        size:int=112, # pixels of an image on the page
+        **kwargs # of the state
+    ):
+        state = {} if images is None else self.state_of(images, warped, runs, size)
+        super().__init__(**{**state, **kwargs})
+
+    @staticmethod
+    def state_of(images, warped, runs, size):
+        "What is shown; raises ValueError where the runs were not looked at after the same steps"
+        steps,points,rings,errors = ([[moment[i] for moment in moments] for moments in runs.values()] for i in range(4))
+        if any(o!=steps[0] for o in steps): raise ValueError('all runs need moments at the same steps')
+        pictures = ((torch.cat([images,warped])+1)*127.5).round().clamp(0,255).byte().permute(0,2,3,1)
+        colors = ['#'+bytes(int(255*v) for v in o).hex() for o in landmark_colors(points[0][0].shape[1])]
+        def short(t): return np.round(np.stack([np.stack([np.asarray(o) for o in moments]) for moments in t]), 3).tolist()
+        return dict(sheet=face_sheet(pictures, len(images), size), cols=len(images), colors=colors, names=list(runs),
+                    steps=steps[0], points=short(points), rings=short(rings), errors=short(errors), at=len(steps[0])-1)
+
+    @property
+    def _fallback(self):
+        still = _with_points(self.sheet, self.cols, self.points[0][-1], self.rings[0][-1])
+        return (f'<img src="{still}" alt="Images above, their warps below, each with coloured points, '
+                f'after {self.steps[-1]} steps of the run {html.escape(self.names[0])}">')
 
 # %% ../nbs/09_widgets.ipynb #b8adb907
 _TERMS = dict(

@@ -1,6 +1,6 @@
 // The few-shot regressor: five clicks on up to five faces, W by ridge least squares, and its points on faces nobody labelled.
 import {ridgeFit, matvec} from './linalg.js';
-import {h, saver, frames, listen, slider, button, check, handle, toView} from './ui.js';
+import {h, saver, frames, listen, slider, button, check, handle, tile, toView} from './ui.js';
 
 export const defaults = {
   sprite: '', cols: 5, landmarks: [], truth: [], names: ['left eye', 'right eye', 'nose', 'left mouth corner', 'right mouth corner'],
@@ -24,13 +24,7 @@ function render({model, el}) {
   const get = k => model.get(k), save = saver(model), set = d => { model.set(d); save(); };
   const state = () => Object.fromEntries(Object.keys(defaults).map(k => [k, get(k)]));
   el.classList.add('fse-widget');
-  const L = () => get('names').length, cell = i => [i % get('cols'), Math.floor(i / get('cols'))];
-  const face = (i, cls = '') => { // one cell of the sprite, with drawings on top
-    const [c, r] = cell(i), rows = Math.ceil(get('landmarks').length / get('cols')), n = get('cols');
-    const im = h('div', {class: 'fse-img', 'aria-hidden': 'true', style: `background-image:url(${get('sprite')});background-size:${100 * n}% ${100 * rows}%;background-position:${n > 1 ? 100 * c / (n - 1) : 0}% ${rows > 1 ? 100 * r / (rows - 1) : 0}%`});
-    const svg = h('svg', {viewBox: '-1 -1 2 2'});
-    return Object.assign(h('div', {class: 'fse-square ' + cls}, im, svg), {svg});
-  };
+  const L = () => get('names').length, face = (i, cls) => tile(get('sprite'), i, get('cols'), get('landmarks').length, cls);
   const clicks = () => get('clicks'), setClicks = (i, c) => set({clicks: clicks().map((o, k) => k === i ? c : o)});
 
   const prompt = h('p', {class: 'fse-note', 'aria-live': 'polite'});

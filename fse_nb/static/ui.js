@@ -65,6 +65,13 @@ export function pane(title, lo = -1, hi = 1, cls = '') { // a square canvas with
   return Object.assign(el, {canvas, svg});
 }
 
+export function tile(sheet, i, cols, n, cls = '') { // cell i of a sheet of n pictures in rows, with drawings in [-1,1] on top
+  const rows = Math.ceil(n / cols), at = (k, of) => (of > 1 ? 100 * k / (of - 1) : 0) + '%';
+  const im = h('div', {class: 'fse-img', 'aria-hidden': 'true', style: `background-image:url(${sheet});background-size:${100 * cols}% ${100 * rows}%;background-position:${at(i % cols, cols)} ${at(Math.floor(i / cols), rows)}`});
+  const svg = h('svg', {viewBox: '-1 -1 2 2'});
+  return Object.assign(h('div', {class: 'fse-square ' + cls}, im, svg), {svg});
+}
+
 export function toView(svg, e) { // where a pointer is, in coordinates of the viewBox
   const r = svg.getBoundingClientRect(), v = svg.viewBox.baseVal;
   return [v.x + (e.clientX - r.left) / r.width * v.width, v.y + (e.clientY - r.top) / r.height * v.height];
