@@ -215,22 +215,22 @@ def _detect(what, model, csv, draw, *, to, resume, bs, device):
     check_outputs(what, csv, draw)
     from fse_nb.detect import device_name, pick_device
     from fse_nb.export import load_detector, pretrained
-    from fse_nb.many import find_in, read_table, review_all, write_points, written_formats
+    from fastai.torch_core import rank_distrib
+    from fse_nb.many import find_in, meet, read_table, review_all, write_points, written_formats
     if model is None:
         names = ', '.join(pretrained()) or 'this version ships none'
         raise ValueError(f'--model is missing: give a name ({names}) or the detector.safetensors that fse_train wrote')
     others = [o for o in written_formats(to) if o!='csv'] if to else []
-    device = pick_device(device)
+    device = meet(pick_device(device))
     detector = load_detector(model, device)
     k = detector.config['n_landmarks']
     print(f'fse_detect on {device_name(device)}: {k} landmarks in {len(images):,} images', flush=True)
     n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs)
+    if rank_distrib(): return # the first of several processes has the table
     if n_lost: print(f"{n_lost} of {len(images):,} images left out: {csv.with_name('left_out.csv')}")
     wrote = [csv,*review_all(detector, csv, draw)]
     if others:
-        found = read_table(csv)
-        found.meta = None # the table has it
-        wrote += [csv.parent/o for o in write_points(found, csv.parent, ','.join(others), csv.stem, [csv.name])]
+        wrote += [csv.parent/o for o in write_points(read_table(csv), csv.parent, ','.join(others), csv.stem, [csv.name])]
     print(f"wrote {', '.join(map(str, wrote))}" + (f', drawings in {draw}' if draw else ''))
 
 # %% ../nbs/10_cli.ipynb #47033532
@@ -253,6 +253,7 @@ def fse_regress(
     ridge:float=1e-3, # penalty of the weights for --fit ridge, relative to the mean squared coordinate
     bias:bool=False, # for --fit ridge: fit a constant, too
     mirror:bool=False, # fit on mirror images, too; points swap as the data set or their names (left, right) say
+    resume:bool=False, # with --images: go on behind what is in the table of an interrupted run
     draw:str=None, # with --images: folder for the images with their points drawn in
     to:"formats()"='csv', # formats to write predictions in, with commas
     seed:int=0, # of the choice of images

@@ -1262,6 +1262,15 @@ def _crops_of_objects(s):
     own = _object_squares(s.points, np.array(boxes, float).reshape(-1, 4))
     return bool(np.allclose(np.where(np.isnan(own), s.crop, own), s.crop, atol=1e-3))
 
+def _confidences(s):
+    "The confidence of each point (N,L) and of each image (N,), where `meta` says them as a table of `fse_detect` does"
+    columns = [*(f'{name}_confidence' for name in s.names),'confidence']
+    if s.meta is None or not set(columns)<=set(s.meta): return None
+    sure = s.meta[columns].to_numpy(np.float32)
+    return sure[:,:-1],sure[:,-1]
+
+def _confidence_columns(s): return [] if _confidences(s) is None else [f'{n}_confidence' for n in s.names]+['confidence']
+
 def _needs_points(s, file):
     if s.points is None: raise BadData(f'{file}: this set has no points to write.')
 
@@ -1346,12 +1355,12 @@ def to_coco(self:LandmarkSet,
     file, # .json
     category:str='object' # name of what is annotated, where `meta.category` does not say
 ):
-    "Write COCO keypoints; 0, 0, 0 for a point that is not annotated"
+    "Write COCO keypoints; 0, 0, 0 for a point that is not annotated; confidences as `score` and `keypoint_scores`"
     _needs_points(self, file)
-    _not_carried(self, file, 'annotation', 'image_id', 'category', 'bbox')
+    _not_carried(self, file, 'annotation', 'image_id', 'category', 'bbox', *_confidence_columns(self))
     names,kinds = _relative(self.files, Path(file).parent),_own_or(self, 'category', [category]*len(self))
     kind_ids = {k:i+1 for i,k in enumerate(dict.fromkeys([*kinds] or [category]))}
-    images,annotations = {},[]
+    images,annotations,sure = {},[],_confidences(self)
     own = _own_or(self, 'annotation', [None]*len(self))
     ids = list(map(_as_id, own)) if None not in own and len(set(own))==len(own) else range(1, len(self)+1)
     boxes = _own_or(self, 'bbox', [None]*len(self))
@@ -1362,6 +1371,9 @@ def to_coco(self:LandmarkSet,
         seen = None if self.visible is None else self.visible[i]
         annotations.append(dict(id=ids[i], image_id=image_id, category_id=kind_ids[kinds[i]], iscrowd=0,
                                 **_coco_object(self.points[i], seen, boxes[i])))
+        if sure is not None:
+            scores = [[float(str(o)) for o in row] for row in (sure[0][i],sure[1][i:i+1])]
+            annotations[-1] |= dict(score=scores[1][0], keypoint_scores=scores[0])
     kinds = [dict(id=i, name=k, keypoints=self.names, skeleton=[]) for k,i in kind_ids.items()]
     Path(file).write_text(json.dumps(dict(images=list(images.values()), annotations=annotations, categories=kinds)))
 
@@ -1402,17 +1414,19 @@ def to_dlc(self:LandmarkSet,
     file, # .csv
     scorer:str='fse_nb' # who annotated it
 ):
-    "Write DeepLabCut's CSV; image names are relative to the folder that holds labeled-data, or to that of the file"
+    "Write DeepLabCut's CSV, confidences as likelihood; image names are relative to the project's folder or the file's"
     _needs_points(self, file)
-    _not_carried(self, file, 'individual')
+    _not_carried(self, file, 'individual', *_confidence_columns(self))
     images,objects = _relative(self.files, _dlc_root(file)),_objects_of(self)
     if not any(objects): objects = [str(o) for o in _own_or(self, 'individual', objects)]
     who = list(dict.fromkeys(objects))
-    columns = [(w,n,c) for w in who for n in self.names for c in 'xy']
+    coords,values,sure = ('x','y'),self.points,_confidences(self)
+    if sure is not None: coords,values = ('x','y','likelihood'),np.dstack([self.points,sure[0]])
+    columns = [(w,n,c) for w in who for n in self.names for c in coords]
     cells = {}
-    for image,o,points in zip(images, objects, self.points):
+    for image,o,row in zip(images, objects, values):
         own = cells.setdefault(image, {})
-        own.update(zip([(o,n,c) for n in self.names for c in 'xy'], map(_shortest, points.ravel())))
+        own.update(zip([(o,n,c) for n in self.names for c in coords], map(_shortest, row.ravel())))
     with open(file, 'w', newline='', encoding='utf-8') as f:
         out = csv.writer(f)
         out.writerow(['scorer']+[scorer]*len(columns))
@@ -1448,6 +1462,7 @@ class Format:
     origin:float=0. # coordinate of the centre of the first pixel
     objects:bool=False # may an image have several objects?
     visibility:str='' # how it tells whether a point is seen
+    confidence:bool=False # does it hold how certain a point is?
 
 def first_lines(file, n=4096)->list:
     "Lines in the first n bytes of a text file, for `sniff`; raises `BadData` for what is not text"
@@ -1486,9 +1501,10 @@ FORMATS = dict(
     csv=Format(('.csv','.tsv','.txt'), sniff=_is_table, read=from_csv, write=LandmarkSet.to_csv,
                about='a table, a row per image or a row per point', objects=True, visibility='a column of each point'),
     dlc=Format(('.csv','.tsv','.txt'), sniff=_is_dlc, read=from_dlc, write=LandmarkSet.to_dlc,
-               about='DeepLabCut, one or several animals', objects=True, visibility='a table beside it'),
+               about='DeepLabCut, one or several animals', objects=True, visibility='a table beside it',
+               confidence=True),
     coco=Format(('.json',), sniff=_is_coco, read=from_coco, write=LandmarkSet.to_coco,
-                about='COCO keypoints', objects=True, visibility='the third number of each point'),
+                about='COCO keypoints', objects=True, visibility='the third number of each point', confidence=True),
     pts=Format(('','.pts'), sniff=lambda f: f.is_file() or bool(_pts_files(f)), read=from_pts, write=LandmarkSet.to_pts,
                about='.pts of 300-W, a file per image', origin=1., visibility='minus signs, or a table beside it'))
 

@@ -15,6 +15,7 @@ import json, re, warnings
 from collections import namedtuple
 from pathlib import Path
 import numpy as np, pandas as pd, torch
+from fastai.torch_core import num_distrib, rank_distrib
 from torch import Tensor
 from matplotlib.figure import Figure
 from .store import provenance, write_json
@@ -25,7 +26,7 @@ from .errors import error_summary, point_errors
 from .regress import LinearRegressor, draw_labelled, fit_few, fit_regressor, landmarks_under_warps, mirrored
 from .plot import plot_cumulative, plot_regression
 from .export import load_detector, pretrained
-from .many import doubt_of, find_in, read_table, review_all, write_points, written_formats
+from .many import doubt_of, find_in, meet, of_first, read_table, review_all, write_points, written_formats
 
 # %% ../nbs/10b_points.ipynb #507bb1bf
 def as_written(
@@ -315,6 +316,8 @@ def refuse(
         raise ValueError('what shall the regressor be applied to? Give --images or --test')
     if s.images and s.test: raise ValueError('--images and --test are both to predict: give one of them')
     if s.images and s.n: raise ValueError('--n is for measuring: with --images all labels are fitted')
+    if s.resume and not s.images: raise ValueError('--resume is for --images: it goes on behind what is in the table')
+    if num_distrib()>1 and not s.images: raise ValueError('several processes are for --images: start one')
     if s.draw and not s.images: raise ValueError('--draw is for --images: which images are to be drawn?')
     if s.n is not None and (s.n<1 or s.draws<1):
         raise ValueError(f'--n is {s.n} and --draws {s.draws}, but both must be at least 1')
@@ -336,7 +339,7 @@ def opened(
     if not name:
         raise ValueError(f"--model is missing: give a name ({', '.join(pretrained())}) "
                          'or the detector.safetensors that fse_train wrote')
-    device = pick_device(s.device)
+    device = meet(pick_device(s.device))
     model = load_detector(name, device)
     print(f'fse_regress on {device_name(device)}', flush=True)
     if saved and (k := saved.W.shape[1]//2)!=model.config['n_landmarks']:
@@ -483,19 +486,22 @@ def predict(
     model,name,regressor = opened(s)
     run,sheet = _record(s, name),None
     if s.train:
-        regressor,fitted,sheet = fit_on_labels(model, s, files)
-        run |= fitted
+        fitted = None if rank_distrib() else fit_on_labels(model, s, files)
+        regressor = of_first(fitted and fitted.regressor)
+    if s.train and fitted:
+        run |= fitted.record
+        sheet = fitted.sheet
     run['points'] = regressor.names or [f'p{i}' for i in range(len(regressor.W)//2)]
-    if s.train: _say_labels(run, s.train)
+    if s.train and fitted: _say_labels(run, s.train)
     s.out.mkdir(parents=True, exist_ok=True)
     wrote,table = [],s.out/'predictions.csv'
-    if s.train: wrote.append(regressor.save(s.out/'regressor.safetensors'))
-    n_lost = find_in(model, files, table, regressor, s.draw, bs=s.bs)
+    if s.train and fitted: wrote.append(regressor.save(s.out/'regressor.safetensors'))
+    n_lost = find_in(model, files, table, regressor, s.draw, s.resume, s.bs)
+    if rank_distrib(): return # the first process has the table
     run |= dict(images=len(files)-n_lost, left_out=n_lost)
     print(f"{run['images']:,} images predicted" + (f'; {n_lost} left out: {s.out}/left_out.csv' if n_lost else ''))
     wrote += [table,*review_all(model, table, s.draw)]
     found = read_table(table)
-    found.meta = None # the table has it
     others = [o for o in written_formats(s.to) if o!='csv']
     if others: wrote += [s.out/o for o in write_points(found, s.out, ','.join(others), wrote=[table.name])]
     wrote.append(write_json(s.out/'metrics.json', run))

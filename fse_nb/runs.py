@@ -6,14 +6,12 @@ Docs: https://fse-nb.github.io/fse_nb/runs.html.md"""
 
 # %% auto #0
 __all__ = ['ENOUGH', 'step_seconds', 'plan_run', 'planned', 'geometry_for', 'is_toy', 'training_images', 'learner_for', 'located',
-           'refuse', 'begun', 'resumed', 'SharedNorm', 'together', 'meet', 'of_first', 'EpochLines', 'fit_run',
-           'verdict', 'toy_errors', 'landmark_sheet', 'left_out', 'start_run', 'announce', 'finish', 'say_results',
-           'train']
+           'refuse', 'begun', 'resumed', 'SharedNorm', 'together', 'EpochLines', 'fit_run', 'verdict', 'toy_errors',
+           'landmark_sheet', 'left_out', 'start_run', 'announce', 'finish', 'say_results', 'train']
 
 # %% ../nbs/10a_runs.ipynb #eb06e54b
-import copy, json, math, os, sys, time
+import copy, json, math, sys, time
 from contextlib import contextmanager, nullcontext
-from importlib.util import find_spec
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +29,7 @@ from .errors import interocular_error, mean_shape_error
 from .regress import fit_regressor
 from .confidence import fit_confidence, fit_doubt
 from .export import load_detector, pretrained, save_detector
+from .many import meet, of_first
 
 # %% ../nbs/10a_runs.ipynb #e885d058
 def step_seconds(
@@ -229,21 +228,6 @@ def together(
         with learn.distrib_ctx(sync_bn=False, cpu=learn.dls.device.type=='cpu'): yield
     finally:
         for o in norms: o.__class__ = nn.BatchNorm2d
-
-def meet(device):
-    "Wait for the other processes, if there are any; from then on only the first speaks"
-    if num_distrib()<2: return
-    if find_spec('accelerate') is None: raise ImportError('several processes need accelerate: pip install accelerate')
-    from accelerate import PartialState
-    PartialState(cpu=torch.device(device).type=='cpu').wait_for_everyone()
-    if rank_distrib(): sys.stdout = open(os.devnull, 'w')
-
-def of_first(value):
-    "What the first process has, for all"
-    if num_distrib()<2: return value
-    box = [value]
-    torch.distributed.broadcast_object_list(box)
-    return box[0]
 
 # %% ../nbs/10a_runs.ipynb #d2c3707d
 class EpochLines:
