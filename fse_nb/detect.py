@@ -100,7 +100,9 @@ def detect(
     images, # Tensor (N,C,H,W) in [-1,1] or uint8; an `ImageCache`; a `LandmarkSet`; a folder; or files
     bs:int=64, # images in a batch
     with_confidence:bool=False, # also the confidence of each landmark, (N,K) in [0,1], see `fit_confidence`
-    shifts:int=1 # 4 or 16: mean over so many copies of each image, moved by up to two pixels of the square
+    shifts:int=1, # 4 or 16: mean over so many copies of each image, moved by up to two pixels of the square
+    find:bool=False, # look for the object in photographs, instead of cutting each as in training
+    max_objects:int=1 # with `find`: objects in an image, at most
 ): # of tensors and caches: (N,K,2) in [-1,1] of the image; else a `LandmarkSet`, points in pixels of each file
     "Landmarks of images; raises ValueError for floats outside of [-1,1], or a detector without a geometry"
     if shifts not in SHIFTS: raise ValueError(f'shifts is {shifts}: use 1, 4 or 16')
@@ -108,6 +110,7 @@ def detect(
     if with_confidence and conf is None:
         raise ValueError('this detector has no calibrated confidence: '
                          'give it one with fse_nb.confidence.fit_confidence(model, images)')
+    if find: return _detect_found(model, images, max_objects, bs, with_confidence, shifts)
     if not isinstance(images, (Tensor,ImageCache)): return _detect_files(model, images, bs, with_confidence, shifts)
     squares,back = _squares(model, images)
     pts,sure = [],[]
@@ -127,6 +130,18 @@ def _detect_files(model, images, bs, with_confidence, shifts):
     points = cache.to_original(slice(None), pts.numpy())
     return LandmarkSet(cache.files, points, names, meta=meta, problems=cache.problems)
 
+def _detect_found(model, images, max_objects, bs, with_confidence, shifts):
+    "`detect` in the windows of `find_objects`, a row an object"
+    from fse_nb.find import find_objects # on a higher floor, because it asks `detect` about every window
+    if isinstance(images, (Tensor,ImageCache)):
+        raise ValueError('find=True looks at photographs: give files or arrays, not tensors or squares')
+    windows = find_objects(model, images, max_objects)
+    if not len(windows): raise ValueError(f'none of the images can be read; the first: {windows.problems.problem[0]}')
+    found = _detect_files(model, windows, bs, with_confidence, shifts)
+    found.meta = windows.meta if found.meta is None else found.meta.join(windows.meta)
+    found.crop,found.problems = windows.crop,windows.problems
+    return found
+
 def detect_maps(
     model:LandmarkDetector, # with a `.geometry`
     images, # as of `detect`
@@ -144,7 +159,8 @@ def _decode_block(geometry, s, start, stop, n_workers):
     squares,log = _fill_memory(decoded, len(part), geometry.size)
     i = log['index']
     problems = no_problems([(part.files[int(k)], start+int(k), why) for k,why in zip(log['bad'], log['why'])])
-    return ImageCache(squares, part.files[i.tolist()], log['boxes'], index=start+i, problems=problems,
+    meta = None if part.meta is None else part.meta.iloc[i].reset_index(drop=True)
+    return ImageCache(squares, part.files[i.tolist()], log['boxes'], meta=meta, index=start+i, problems=problems,
                       geometry=geometry, name=s.name)
 
 def decoded_blocks(

@@ -6,17 +6,20 @@ Docs: https://fse-nb.github.io/fse_nb/find.html.md"""
 
 # %% auto #0
 __all__ = ['lay_on', 'Constellation', 'window_boxes', 'look', 'to_image', 'score_windows', 'fit_constellation', 'calibrated',
-           'constellation_of', 'scan', 'overlap', 'best_apart', 'find_windows', 'find_objects']
+           'constellation_of', 'scan', 'overlap', 'best_apart', 'find_windows', 'find_objects', 'read_boxes',
+           'in_boxes', 'windows_in', 'same_windows']
 
 # %% ../nbs/08b_find.ipynb #833dec3a
-import warnings
+import json, warnings
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 import numpy as np, pandas as pd, torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from .model import evaluating
 from .sets import LandmarkSet, as_set, no_problems
 from .decode import Geometry, _why, decode_square, load_image, plan_square
+from .formats import BadData, Rows, Table, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
 
@@ -240,11 +243,14 @@ def best_apart(
         left = left[~(near|inside)]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)
 
-def _moved_to(model, constellation, windows, points):
-    "The windows that the landmarks ask for"
-    _,centre,size = constellation.places(points)
-    at = windows[:,:2]+centre*_square_half(model, windows)[:,None]
-    return torch.cat([at, windows[:,2:]*size.clamp(.6, 1.6)[:,None]], 1)
+def _moved(model, constellation, image, windows):
+    "Windows that are moved, several times, to where their landmarks ask for them"
+    for _ in range(0 if constellation is None else _MOVES):
+        _,centre,size = constellation.places(look(model, image, windows)[0])
+        at = windows[:,:2]+centre*_square_half(model, windows)[:,None]
+        half = windows[:,2:]*size.clamp(.6, 1.6)[:,None]
+        windows = torch.cat([at, half.clamp(4, max(image.shape))], 1)
+    return windows
 
 def _proposals(model, constellation, image, sides, n):
     "The most promising windows of all sizes"
@@ -269,10 +275,7 @@ def find_windows(
     shorter = min(image.shape[:2])
     n_sizes = 1+int(np.ceil(np.log(sizes[1]/sizes[0])/np.log(_RATIO)-1e-9))
     windows = _proposals(model, constellation, image, np.geomspace(*sizes, n_sizes)*shorter, 6+4*max_objects)
-    if constellation is not None:
-        for _ in range(_MOVES):
-            windows = _moved_to(model, constellation, windows, look(model, image, windows)[0])
-            windows[:,2].clamp_(.4*sizes[0]*shorter, .8*sizes[1]*shorter)
+    windows = _moved(model, constellation, image, windows)
     scores = score_windows(model, constellation, image, windows)
     best = best_apart(windows, scores, max_objects)
     return windows[best],scores[best]
@@ -323,11 +326,14 @@ def _found_in(model, image, max_objects, sizes):
     "(crop, score, doubtful) of the objects in an image"
     small,pixel = _shrunk(image, model.geometry, sizes[0])
     windows,scores = find_windows(model, small, max_objects, sizes)
-    c = constellation_of(model)
-    least = (c and c.doubt) or model.confidence.doubt or 0.
+    least = _least(model, constellation_of(model))
     for k,(crop,score) in enumerate(zip(window_boxes(windows)*pixel, scores.tolist())):
         if k and score<least: break
         yield crop,score,score<least
+
+def _least(model, constellation):
+    "The score below which a window is doubtful"
+    return (constellation and constellation.doubt) or model.confidence.doubt or 0.
 
 def _as_set_of_objects(s, rows, problems):
     "The objects of a set as rows"
@@ -337,3 +343,101 @@ def _as_set_of_objects(s, rows, problems):
     return LandmarkSet([s.files[k] for k in i], crop=np.array([row[2] for row in rows]).reshape(-1, 4),
                        images=of_each(s.images), split=of_each(s.split), meta=meta, name=s.name,
                        problems=pd.concat([s.problems,problems], ignore_index=True))
+
+# %% ../nbs/08b_find.ipynb #737877da
+def read_boxes(
+    file, # .csv with image, x, y, w, h, or COCO (.json)
+    folder=None # that the names of images are relative to; default: that of the file
+)->LandmarkSet: # a row a box, `crop` a square around it
+    "Boxes of objects; raises `BadData` where there is none"
+    rows = Rows(file, folder)
+    if str(file).lower().endswith('.json'): _boxes_of_coco(file, rows)
+    else: _boxes_of_table(Table(file), rows)
+    if not rows.found: raise BadData(f'{file} holds no box of an image.')
+    return rows.to_set(None, box_as_crop=True)
+
+def _boxes_of_coco(file, rows):
+    d = json.loads(read_text(file))
+    if not isinstance(d, dict) or not {'images','annotations'}<=set(d):
+        raise BadData(f'{file} is not COCO: it needs lists images and annotations.')
+    names = {o['id']:o['file_name'] for o in d['images']}
+    for i,a in enumerate(d['annotations']):
+        box,image = a.get('bbox'),names.get(a.get('image_id'))
+        if image is None or not box: rows.leave_out(i, 'no box, or of an unknown image')
+        else: rows.add(image, None, i, bbox=np.array(box, float), key=i)
+
+def _boxes_of_table(table, rows):
+    found = [[table.low.index(c) for c in words] for words in (('x','y','w','h'),('x','y','width','height'))
+             if set(words)<=set(table.low)]
+    columns,corners = (found[0],False) if found else table.box() or (None,False)
+    at = table.image_column()
+    if columns is None or at is None:
+        raise BadData(f'{table.file} has no boxes: it needs the columns image, x, y, w, h.')
+    kept,values = table.numbers(columns, rows)
+    if corners: values = np.concatenate([values[:,:2],values[:,2:]-values[:,:2]], 1)
+    for k,(row,cells) in enumerate(kept): rows.add(cells[at], None, row, bbox=values[k], key=k)
+
+def in_boxes(
+    model, # detector, calibrated, with a constellation if possible
+    boxes:LandmarkSet # of `read_boxes`, or any set with a crop for each row
+)->LandmarkSet: # as of `find_objects`, a row a box
+    "Windows of the objects in boxes"
+    rows,bad,numbers = [],[],{}
+    for i,f in enumerate(map(str, boxes.files)): numbers.setdefault(f, []).append(i)
+    for f,own in numbers.items():
+        try: image = load_image(f) if boxes.images is None else boxes.images[own[0]]
+        except Exception as error:
+            bad.append((f, own[0], _why(error, f)))
+            continue
+        for k,i in enumerate(own): rows.append((i,k,*_in_box(model, image, boxes.crop[i])))
+    return _as_set_of_objects(boxes, rows, no_problems(bad))
+
+def _in_box(model, image, crop):
+    "(crop, score, doubtful) of the best window that begins at a box"
+    c,(left,top,right,bottom) = constellation_of(calibrated(model)),map(float, crop)
+    side = max(right-left, bottom-top)
+    small,pixel = _shrunk(image, model.geometry, min(1., .7*side/min(image.shape[:2])))
+    at = torch.tensor([(left+right)/2,(top+bottom)/2,side/2])/pixel
+    windows = at*torch.tensor([[1.,1,s] for s in ((1.,) if c is None else (.8,1.1,1.5))])
+    windows = _moved(model, c, small, windows)
+    scores = score_windows(model, c, small, windows)
+    best = int(scores.argmax())
+    return window_boxes(windows[best][None])[0]*pixel,scores[best].item(),scores[best].item()<_least(model, c)
+
+# %% ../nbs/08b_find.ipynb #7bebbdb6
+def windows_in(
+    model, # detector, calibrated
+    files:list, # of images
+    max_objects:int=1, # objects that are looked for in an image, at most
+    boxes=None # file of `read_boxes`; then nothing is looked for
+): # the images that are left, and a function of some of them that returns the windows of their objects
+    "What `find_in` needs to see windows of images; raises ValueError where no image has a box"
+    calibrated(model)
+    if boxes is None: return files,lambda some: find_objects(model, some, max_objects)
+    known,rows = read_boxes(boxes),{}
+    for i,f in enumerate(known.files): rows.setdefault(str(Path(f).resolve()), []).append(i)
+    of = lambda f: rows.get(str(Path(f).resolve()), [])
+    left = [f for f in files if of(f)]
+    if not left: raise ValueError(f'{boxes} has no box of these images: its first is {known.files[0]}')
+    if len(left)<len(files): print(f'{len(files)-len(left)} of {len(files)} images have no box in {boxes}')
+    return left,lambda some: in_boxes(model, known[[i for f in some for i in of(f)]])
+
+# %% ../nbs/08b_find.ipynb #13e3a30b
+def same_windows(
+    model, # detector, calibrated, with a constellation
+    cache, # `ImageCache` of windows of photographs that it was trained on
+    n:int=40, # photographs at most
+    seed:int=0 # of their choice
+)->dict: # asked, and found: those in which its best window overlaps with the one of the cache by more than a half
+    "Does a detector find the windows again that it was trained on?"
+    pick = np.sort(np.random.default_rng(seed).permutation(len(cache))[:n])
+    found = [find_objects(model, [cache.files[int(i)]]) for i in pick]
+    inner = lambda box: _centred(box, model.geometry)
+    same = [len(f)>0 and overlap(_centred(f.crop), inner(cache.boxes[i][None])).item()>.5 for f,i in zip(found, pick)]
+    return dict(asked=len(pick), found=sum(same))
+
+def _centred(boxes, geometry=None):
+    "Edges (N,4) as windows (N,3); with a geometry they are those of whole squares, border included"
+    b = torch.as_tensor(np.asarray(boxes, np.float64))
+    half = (b[:,2]-b[:,0])/2*(1 if geometry is None else geometry.square/geometry.size)
+    return torch.stack([(b[:,0]+b[:,2])/2,(b[:,1]+b[:,3])/2,half], 1)

@@ -30,7 +30,8 @@ def points_of(
     cache:ImageCache, # squares of its geometry, none at all included
     regressor:LinearRegressor|None=None, # from landmarks to points
     bs:int=64 # images in a batch
-)->LandmarkSet: # in pixels of the files; `meta` has the confidence of each point and of the image, if it is calibrated
+)->LandmarkSet: # in pixels of the files; `meta` has the confidence of each point and of the image, if it is calibrated,
+    # and where the squares are windows of larger images, which object it is and the score of its window
     "Landmarks of squares, or points made of them"
     k,calibrated = model.config['n_landmarks'],getattr(model, 'confidence', None) is not None
     if not len(cache): landmarks,sure = torch.zeros(0,k,2),torch.zeros(0,k)
@@ -41,22 +42,32 @@ def points_of(
         points = regressor(landmarks)
         names = regressor.names or [f'p{i}' for i in range(points.shape[1])]
         if calibrated: each = sure@torch.tensor(regressor.weights().to_numpy()).to(sure)
-    meta = None
+    meta = None if cache.meta is None else cache.meta[[c for c in _OF_WINDOWS if c in cache.meta]].copy()
     if calibrated:
-        meta = pd.DataFrame(each.numpy(), columns=[f'{name}_confidence' for name in names])
-        meta['confidence'] = sure.mean(1).numpy()
+        its = pd.DataFrame(each.numpy(), columns=[f'{name}_confidence' for name in names])
+        its['confidence'] = sure.mean(1).numpy()
+        meta = its if meta is None else its.join(meta)
     return LandmarkSet(cache.files, cache.to_original(slice(None), points.numpy()), names, meta=meta)
+
+_OF_WINDOWS = 'object','score' # columns of `find_objects`
+
+def _each(found):
+    "The confidence of each point (N,L), or None"
+    if found.meta is None or 'confidence' not in found.meta: return None
+    return found.meta[[f'{name}_confidence' for name in found.names]].to_numpy()
 
 def landmark_table(
     found:LandmarkSet, # of `points_of`
     folder='.' # of the table: names of images are relative to it
 )->pd.DataFrame:
-    "One row an image: its path, then x, y and confidence by point, then the confidence of the image"
-    columns = dict(image=_relative(found.files, folder))
+    "One row an image or object: its path, then x, y and confidence by point, then the confidence of the image"
+    columns,each = dict(image=_relative(found.files, folder)),_each(found)
+    known = [] if found.meta is None else list(found.meta)
+    if 'object' in known: columns['object'] = found.meta.object
     for k,name in enumerate(found.names):
         columns |= {f'{name}_{c}':found.points[:,k,i].round(2) for i,c in enumerate('xy')}
-        if found.meta is not None: columns[f'{name}_confidence'] = found.meta[f'{name}_confidence'].round(3)
-    if found.meta is not None: columns['confidence'] = found.meta.confidence.round(3)
+        if each is not None: columns[f'{name}_confidence'] = found.meta[f'{name}_confidence'].round(3)
+    columns |= {c:found.meta[c].round(3) for c in ('confidence','score') if c in known}
     return pd.DataFrame(columns)
 
 # %% ../nbs/08a_many.ipynb #3f939209
@@ -79,17 +90,28 @@ class GrowingTable:
         "Find out what is there"
         _cut_half_line(self.path)
         if self.path.stat().st_size==0: return self.left_out.unlink(missing_ok=True)
-        rows = pd.read_csv(self.path, usecols=['image'], dtype=str).image
+        several = 'object' in pd.read_csv(self.path, nrows=0) # rows an image, perhaps
+        if several: self._cut_last_image()
+        rows = pd.read_csv(self.path, usecols=['image'], dtype=str).image.drop_duplicates()
         number = {name:i for i,name in enumerate(self.names)}
         there = [number.get(name, -1) for name in rows]
         if any(a>=b for a,b in zip([-1]+there, there)):
             raise ValueError(f'{self.path} holds other images than were given, or in another order: '
                              '--resume needs the same images')
         self.done = there[-1]+1 if there else 0
-        if there: self.last = pd.read_csv(self.path, skiprows=range(1, len(there)), dtype=dict(image=str))
+        if there and not several:
+            self.last = pd.read_csv(self.path, skiprows=range(1, len(there)), dtype=dict(image=str))
         if self.left_out.exists():
             known = pd.read_csv(self.left_out)
             known[known.row<self.done].to_csv(self.left_out, index=False)
+
+    def _cut_last_image(self):
+        "Remove the rows of the last image, some of whose objects may be missing"
+        text = self.path.read_bytes()
+        image = pd.read_csv(self.path, usecols=['image'], dtype=str).image
+        n = int((image==image.iloc[-1]).sum()) if len(image) else 0
+        kept = text.split(b'\n')[:-n-1] # no cell holds a line break, save the name of an image
+        if n and len(kept)==len(image)-n+1: self.path.write_bytes(b'\n'.join(kept)+b'\n')
 
     def add(self,
         found:LandmarkSet, # of `points_of`
@@ -161,12 +183,13 @@ def of_first(value):
 def own_blocks(
     geometry, # of the squares
     files:list, # of all processes
-    size:int # images in a block
+    size:int, # images in a block
+    windows=None # function of the files of a block: a `LandmarkSet` of windows, a row an object; default: whole images
 ): # yields an `ImageCache` for each block; `row` of its problems counts through all files
     "The blocks of images that are this process's: of n processes every n-th"
     rank,n = rank_distrib(),max(1, num_distrib())
     own = [f for start in range(rank*size, len(files), n*size) for f in files[start:start+size]]
-    for cache in decoded_blocks(geometry, own, size):
+    for cache in decoded_blocks(geometry, own, size) if windows is None else _windowed(geometry, own, size, windows):
         row = cache.problems.row.astype(int)
         cache.problems = cache.problems.assign(row=(row//size*n+rank)*size+row%size)
         yield cache
@@ -183,6 +206,19 @@ def in_turn(
         torch.distributed.all_gather_object(of_all, next(results, None))
         yield from (o for o in of_all if o is not None)
 
+def _windowed(geometry, files, size, windows):
+    "The windows of each block of files as squares"
+    for start in range(0, len(files), size):
+        s = windows(files[start:start+size])
+        if len(s): cache = next(decoded_blocks(geometry, s, len(s)))
+        else:
+            nothing = np.empty((0,geometry.size,geometry.size,3), np.uint8)
+            cache = ImageCache(nothing, [], np.empty((0,4)), meta=s.meta, geometry=geometry)
+        number = {str(f):start+i for i,f in enumerate(files[start:start+size])}
+        bad = pd.concat([s.problems,cache.problems], ignore_index=True).drop_duplicates('file')
+        cache.problems = bad.assign(row=[number.get(str(f), start) for f in bad.file])
+        yield cache
+
 # %% ../nbs/08a_many.ipynb #7f7e2424
 def find_in(
     model, # detector
@@ -192,16 +228,17 @@ def find_in(
     draw=None, # folder for drawings, of blocks that are seen now
     resume:bool=False, # go on behind what is in the table
     bs:int=64, # images in a batch
-    size:int=256 # images in a block
+    size:int=256, # images in a block
+    windows=None # where the objects are, see `own_blocks`; default: each image is cut as in training
 )->int: # images that could not be read; in another process than the first: 0
     "Points of any number of images, in a table that grows; raises ValueError where no image can be read"
     grown = None if rank_distrib() else GrowingTable(table, files, resume)
-    if grown and grown.last is not None: _same_detector(model, grown, files, regressor)
+    if grown and grown.last is not None and windows is None: _same_detector(model, grown, files, regressor)
     done = of_first(grown and grown.done)
     if done: print(f'{done:,} of {len(files):,} images are in {table} already', flush=True)
     todo,top = files[done:],_common_folder(files)
     def found():
-        for cache in own_blocks(declared(model), todo, size):
+        for cache in own_blocks(declared(model), todo, size, windows):
             points = points_of(model, cache, regressor, bs)
             if draw is not None: draw_landmarks(points, draw, top, doubt_of(model))
             yield points,cache.problems
@@ -268,9 +305,11 @@ def draw_landmarks(
 ):
     "Every image of a set with its points, as a PNG"
     top,labels = top or (_common_folder(found.files) if len(found) else ''),_labels(found.names)
-    each = None if found.meta is None else found.meta.drop(columns='confidence').to_numpy()
+    each,seen = _each(found),set()
     for i,(f,points) in enumerate(zip(found.files, found.points)):
         to = Path(folder)/f'{os.path.relpath(os.path.abspath(f), top)}.png'
+        if to in seen: to = to.with_name(f'{to.stem}_{found.meta.object[i]}.png') # a further object
+        seen.add(to)
         to.parent.mkdir(parents=True, exist_ok=True)
         sure,text = (None,'') if each is None else (each[i],_said(found.meta.confidence[i], doubt))
         draw_points(load_image(f), points, labels, sure, text).save(to)
@@ -279,17 +318,22 @@ def draw_landmarks(
 def review_table(
     table, # file of `find_in`
     doubt:float|None=None, # mean confidence below which an image is doubtful
-    n:int=20 # images at least, if there are as many
+    n:int=20, # images at least, if there are as many
+    least:float|None=None # score below which a window is doubtful, where there are windows
 )->pd.DataFrame: # image, confidence, doubtful, reason; empty where there is no confidence
     "The doubtful images and the least certain of the others, the worst first"
     t = pd.read_csv(table, dtype=dict(image=str))
     if 'confidence' not in t: return pd.DataFrame(columns=['image','confidence','doubtful','reason'])
     t = t.sort_values('confidence', kind='stable')
     doubtful = t.confidence<(-1 if doubt is None else doubt)
+    if 'score' in t: doubtful = doubtful|(t.score<(-1 if least is None else least))
+    order = (~doubtful).sort_values(kind='stable').index # the doubtful first
+    t,doubtful = t.loc[order],doubtful.loc[order]
     t,doubtful = (o.iloc[:max(n, int(doubtful.sum()))] for o in (t,doubtful))
     columns = [c for c in t if c.endswith('_confidence')]
     reasons = [_reason(row, columns, bad) for row,bad in zip(t[columns].to_numpy(), doubtful)]
-    review = t[['image','confidence']].assign(doubtful=np.where(doubtful, 'yes', ''), reason=reasons)
+    review = t[[c for c in ('image','object','confidence','score') if c in t]]
+    review = review.assign(doubtful=np.where(doubtful, 'yes', ''), reason=reasons)
     return review.reset_index(drop=True)
 
 def _reason(row, columns, doubtful):
@@ -307,7 +351,7 @@ def read_table(
     t = pd.read_csv(table, dtype=dict(image=str))
     names = [c[:-2] for c in t if c.endswith('_x')]
     points = t[[f'{name}_{c}' for name in names for c in 'xy']].to_numpy(np.float32).reshape(len(t), -1, 2)
-    sure = [c for c in t if c.endswith('confidence')]
+    sure = [c for c in t if c.endswith('confidence') or c in _OF_WINDOWS]
     return LandmarkSet([Path(table).parent/name for name in t.image], points, names, meta=t[sure] if sure else None)
 
 def review_sheet(
@@ -320,7 +364,7 @@ def review_sheet(
     "The least certain images with their points and what they are called, in one picture"
     worst = found[np.argsort(found.meta.confidence.to_numpy(), kind='stable')[:n]]
     cols,strip,labels = min(6, len(worst)),34,list(map(str, range(len(worst.names))))
-    each = worst.meta.drop(columns='confidence').to_numpy()
+    each = _each(worst)
     named = worst.names[:12] if _labels(worst.names)==worst.names else []
     height = -(-len(worst)//cols)*(side+strip)
     sheet = Image.new('RGB', (cols*(side+8),height+20*bool(named)), 'white')
@@ -355,8 +399,9 @@ def review_all(
 )->list: # files that were written
     "Write review.csv beside a table, and the sheet into the folder of the drawings; say what they show"
     doubt,path = doubt_of(model),Path(table).with_name('review.csv')
-    review,n = review_table(table, doubt),len(found := read_table(table))
-    if found.meta is None:
+    least = (getattr(model, 'run', None) or {}).get('constellation', {}).get('doubt')
+    review,n = review_table(table, doubt, least=least),len(found := read_table(table))
+    if _each(found) is None:
         print('no confidence: this detector is not calibrated (fse_nb.confidence.fit_confidence)')
         return []
     review.to_csv(path, index=False)
