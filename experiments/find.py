@@ -1,7 +1,7 @@
 """Does a detector find its object in whole photographs? results/find.json
 
     python experiments/find.py
-    python experiments/find.py --ship [NAME …]   # measure constellations of shipped detectors, and write them into the files
+    python experiments/find.py --ship [NAME …]   # constellations of shipped detectors, into their files
 
 Asked of pictures that no setting was chosen on: drawn faces and MAFL test faces at random places and sizes (0.2 to 1
 of the shorter side) on cluttered ground, two drawn faces in a picture, the 24 annotated photographs of cats, the
@@ -56,33 +56,38 @@ def errors(model, s, truth, regressors):
     there = torch.as_tensor(cache.to_original(slice(None), made.numpy()))
     return 100*interocular_error(there, torch.as_tensor(truth.points).double(), 0, 1)
 
-def asked(model, truth, regressors, **kwargs):
-    "What is found of the objects of a set, whose `crop` is the truth"
+def asked(model, truth, regressors, parts=None, **kwargs):
+    "What is found of the objects of a set, whose `crop` is the truth; and of parts of it, name → mask"
     photographs = truth[[i for i,f in enumerate(truth.files) if f not in list(truth.files[:i])]]
     found,seconds = timed(model, photographs, **kwargs)
-    rows = matches(found, truth)
+    rows,doubtful = matches(found, truth),found.meta.doubtful.to_numpy(bool)
     hit = rows>=0
-    sure = hit&~found.meta.doubtful.to_numpy()[rows]
-    false = sum(not d for k,d in enumerate(found.meta.doubtful) if k not in rows)
-    out = dict(objects=len(truth), pictures=len(photographs), found=hit.mean(), found_and_sure=sure.mean(),
-               false_and_sure=false/len(photographs), seconds=seconds, pictures_per_second=1/seconds)
-    if not hit.any(): return out
-    mine = [r for r,h in zip(regressors, hit) if h]
-    got,given = (errors(model, s, truth[hit], mine) for s in (found[rows[hit]],truth[hit]))
-    side = lambda s: s.crop[:,2]-s.crop[:,0]
-    sizes = np.log2(side(found[rows[hit]])/side(truth[hit]))
-    return out|dict(error=got.mean().item(), error_given=given.mean().item(), error_median=got.median().item(),
-                    error_given_median=given.median().item(), size_octaves=float(np.abs(sizes).mean()))
+    given = errors(model, truth, truth, regressors).numpy()
+    got = np.full(len(truth), np.nan)
+    if hit.any(): got[hit] = errors(model, found[rows[hit]], truth[hit], [r for r,h in zip(regressors, hit) if h])
+    octaves = np.log2(side(found)[rows]/side(truth))
+    false = sum(not d for k,d in enumerate(doubtful) if k not in rows)
+    said = {}
+    for name,part in {'':np.ones(len(truth), bool), **(parts or {})}.items():
+        both = part&hit
+        mean = lambda o: float(np.mean(o)) if len(o) else None
+        sure = mean((hit&~doubtful[rows])[part])
+        said[name] = dict(objects=int(part.sum()), found=mean(hit[part]), found_and_sure=sure, error=mean(got[both]),
+                          error_given=mean(given[both]), octaves=mean(np.abs(octaves[both])))
+    return said.pop('')|dict(pictures=len(photographs), false_and_sure=false/len(photographs), seconds=seconds,
+                             pictures_per_second=1/seconds, parts=said)
+
+def side(s): return s.crop[:,2]-s.crop[:,0]
 
 def by_size(truth, bounds=(.2,.4,.7,1.001)):
     "Parts of a set of scenes by the share of the picture that a face takes"
-    share = (truth.crop[:,2]-truth.crop[:,0])/np.array([min(im.shape[:2]) for im in truth.images])
+    share = side(truth)/np.array([min(im.shape[:2]) for im in truth.images])
     return {f'{a:.1f} to {b:.1f}':(share>=a)&(share<b) for a,b in zip(bounds, bounds[1:])}
 
 def without(model, pictures):
     "Share of pictures without the object that are called doubtful, and what each scores"
     found,seconds = timed(model, pictures)
-    return dict(pictures=len(pictures), doubtful=found.meta.doubtful.mean(), seconds=seconds,
+    return dict(pictures=len(pictures), doubtful=float(found.meta.doubtful.mean()), seconds=seconds,
                 scores=dict(zip(map(str, found.files), found.meta.score.round(3).tolist())))
 
 def head_windows(s):
@@ -110,10 +115,8 @@ def face_numbers(model, args):
     fit = model.geometry.decode(toy_faces(20 if args.smoke else 400, seed=50))
     drawn = fit_regressor(detect(model, fit), points_of(fit))
     one = toy_scenes(n, seed=101)
-    said = dict(drawn=asked(model, one, [drawn]*n))
+    said = dict(drawn=asked(model, one, [drawn]*n, by_size(one)))
     print('drawn', said['drawn'], flush=True)
-    if not args.smoke:
-        for name,part in by_size(one).items(): said[f'drawn, {name}'] = asked(model, one.where(part), [drawn]*n)
     two = toy_scenes(k, seed=102, shares=(.2,.5), faces=2)
     said['two drawn'] = asked(model, two, [drawn]*len(two), max_objects=4)
     said['no face'] = without(model, toy_scenes(k, seed=103, faces=0))
@@ -123,8 +126,7 @@ def face_numbers(model, args):
     cache = model.geometry.decode(train, warn_small=False, progress=False)
     real = fit_regressor(detect(model, cache), points_of(cache))
     scenes = toy_scenes(n, seed=104, objects=squares(test))
-    said['mafl'] = asked(model, scenes, [real]*n)
-    for name,part in by_size(scenes).items(): said[f'mafl, {name}'] = asked(model, scenes.where(part), [real]*n)
+    said['mafl'] = asked(model, scenes, [real]*n, by_size(scenes))
     said['cats'] = without(model, cats(margin=None))
     said['pictures'] = without(model, public_pictures()['pictures'])
     return said
@@ -159,7 +161,7 @@ def ship(names):
 def arguments():
     p = parser(__doc__)
     p.add_argument('--ship', nargs='*', metavar='NAME', help='write constellations into the files of detectors')
-    p.add_argument('--n', type=int, default=80, help='scenes of a kind')
+    p.add_argument('--n', type=int, default=40, help='scenes of a kind')
     return p
 
 def main():
@@ -168,8 +170,10 @@ def main():
     folders,start = Folders.of(args),origin()
     model = load_detector('faces-10')
     if args.smoke: model.run['constellation'] = fit_constellation(model, toy_faces(12, seed=0)).state()
-    said = {'faces-10':face_numbers(model, args)}
-    if not args.smoke: said['cats-10'] = cat_numbers(load_detector('cats-10'), args)
-    folders.record('find', start, detectors=said)
+    said = {}
+    for name,ask in dict(faces=face_numbers, cats=cat_numbers).items():
+        if name=='cats' and args.smoke: continue
+        said[f'{name}-10'] = ask(model if name=='faces' else load_detector('cats-10'), args)
+        folders.record('find', start, detectors=said)
 
 if __name__=='__main__': main()

@@ -14,6 +14,7 @@ from common import CATEGORIES, ROOT, Folders, chosen, decoded, geometry_and_warp
 from fse_nb.confidence import fit_confidence, fit_doubt
 from fse_nb.detect import detect
 from fse_nb.export import WEIGHTS, load_detector, model_card, pretrained, pretrained_table, save_detector
+from fse_nb.find import fit_constellation
 from fse_nb.results import read_record
 
 LIMIT_MB = 8 # of all weights in the wheel
@@ -86,7 +87,8 @@ def provenance(args, model, key, found):
         what += '; the lower five layers start from faces-10-dilated, learnt from CelebA without its labels'
         licence = (f'the images: {licence}; CelebA (through faces-10-dilated): non-commercial research only, '
                    'may not be redistributed')
-    kept = 'config pairs core_seconds chain equivariance_px cfp_test_percent command commit machine record'.split()
+    kept = ('config constellation pairs core_seconds chain equivariance_px cfp_test_percent command commit machine '
+            'record').split()
     about = ABOUT[args.category]
     own = {k:v for k,v in model.run.items() if k in kept}
     return own|found|dict(name=args.name, category=args.category, data=what, licence=args.licence or licence,
@@ -108,6 +110,7 @@ def ship(args, folders):
         if moved>0: small.run['half_px'] = moved
         sure = fit_confidence(small, images, warps, n=args.images)
         small.confidence = fit_doubt(small, sure, images, warps=warps, n=200) # confidence.py asks other categories, too
+        small.run['constellation'] = fit_constellation(small, images).state()
     save_detector(small, args.to/f'{args.name}.safetensors', half=True)
     (args.to/f'{args.name}.md').write_text(model_card(small, args.name), encoding='utf-8')
     return small

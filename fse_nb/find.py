@@ -231,7 +231,8 @@ def best_apart(
     windows:Tensor, # (N,3)
     scores:Tensor, # (N,)
     n:int, # windows at most
-    most:float=.3 # overlap of two of them
+    most:float=.3, # overlap of two of them
+    inside:float=.6 # distance of their centres, at least, in parts of half the side of the larger
 )->Tensor: # their numbers, the best first
     "The best windows of different places (non-maximum suppression)"
     left,kept = scores.argsort(descending=True, stable=True),[]
@@ -239,17 +240,19 @@ def best_apart(
         first,left = left[0],left[1:]
         kept.append(first)
         near = overlap(windows[first][None], windows[left])[0]>most
-        inside = (windows[left,:2]-windows[first,:2]).norm(dim=1)<torch.maximum(windows[left,2], windows[first,2])*.6
-        left = left[~(near|inside)]
+        apart = (windows[left,:2]-windows[first,:2]).norm(dim=1)/torch.maximum(windows[left,2], windows[first,2])
+        left = left[~(near|(apart<inside))]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)
 
 def _moved(model, constellation, image, windows):
-    "Windows that are moved, several times, to where their landmarks ask for them"
+    "Windows that are moved, several times, to where their landmarks ask for them; of those that meet, the best"
     for _ in range(0 if constellation is None else _MOVES):
-        _,centre,size = constellation.places(look(model, image, windows)[0])
+        points,sure = look(model, image, windows)
+        fits,centre,size = constellation.places(points)
         at = windows[:,:2]+centre*_square_half(model, windows)[:,None]
         half = windows[:,2:]*size.clamp(.6, 1.6)[:,None]
         windows = torch.cat([at, half.clamp(4, max(image.shape))], 1)
+        windows = windows[best_apart(windows, (sure*fits).mean(1), len(windows), most=.7, inside=0)]
     return windows
 
 def _proposals(model, constellation, image, sides, n):
@@ -261,7 +264,7 @@ def _proposals(model, constellation, image, sides, n):
         all_windows.append(windows)
         all_scores.append((sure*fits).mean(1))
     windows,scores = torch.cat(all_windows),torch.cat(all_scores)
-    return windows[best_apart(windows, scores, n, most=.5)]
+    return windows[best_apart(windows, scores, n, most=.5, inside=.2)]
 
 def find_windows(
     model, # detector, calibrated
@@ -274,7 +277,7 @@ def find_windows(
     constellation = constellation or constellation_of(calibrated(model))
     shorter = min(image.shape[:2])
     n_sizes = 1+int(np.ceil(np.log(sizes[1]/sizes[0])/np.log(_RATIO)-1e-9))
-    windows = _proposals(model, constellation, image, np.geomspace(*sizes, n_sizes)*shorter, 6+4*max_objects)
+    windows = _proposals(model, constellation, image, np.geomspace(*sizes, n_sizes)*shorter, 5+3*max_objects)
     windows = _moved(model, constellation, image, windows)
     scores = score_windows(model, constellation, image, windows)
     best = best_apart(windows, scores, max_objects)
@@ -432,8 +435,8 @@ def same_windows(
     "Does a detector find the windows again that it was trained on?"
     pick = np.sort(np.random.default_rng(seed).permutation(len(cache))[:n])
     found = [find_objects(model, [cache.files[int(i)]]) for i in pick]
-    inner = lambda box: _centred(box, model.geometry)
-    same = [len(f)>0 and overlap(_centred(f.crop), inner(cache.boxes[i][None])).item()>.5 for f,i in zip(found, pick)]
+    known = _centred(cache.boxes[pick], model.geometry)
+    same = [len(f)>0 and overlap(_centred(f.crop), w[None]).item()>.5 for f,w in zip(found, known)]
     return dict(asked=len(pick), found=sum(same))
 
 def _centred(boxes, geometry=None):

@@ -25,6 +25,7 @@ RECORDS = dict(
              'parsing_probe_faces-10-dilated':('rows','classes')},
     yaleb={'yaleb_faces-10-dilated_both_s0':('aligned','moved','static_moved','config'),
            'yaleb_faces-10-dilated_scales':('rows',)},
+    find={'find':('detectors',)},
     ship={},
     gpu={'gpu_device':('notebooks','failed'), 'gpu_speed':('rows','size','arch'),
          'gpu_ours_k10':('curve','config','tests','pairs'), 'gpu_paper_k10':('curve','config','tests','pairs')})
@@ -77,7 +78,7 @@ def check_recipes(out):
 def check_ship(out):
     from fse_nb.export import load_detector
     m = load_detector(out/'runs/toy-10.safetensors')
-    assert m.run['name']=='toy-10' and m.confidence is not None
+    assert m.run['name']=='toy-10' and m.confidence is not None and 'constellation' in m.run
     assert (out/'runs/toy-10.md').read_text().count('drawn faces')
 
 def check_tables(out):
@@ -125,6 +126,7 @@ def test_confidence(): smoke('confidence')
 def test_finetune(): smoke('finetune')
 def test_parsing(): smoke('parsing')
 def test_yaleb(): smoke('yaleb')
+def test_find(): smoke('find')
 def test_ship(): smoke('ship')
 def test_gpu(): smoke('gpu')
 
