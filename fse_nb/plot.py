@@ -6,9 +6,9 @@ Docs: https://fse-nb.github.io/fse_nb/plot.html.md"""
 
 # %% auto #0
 __all__ = ['PREDICTED', 'TRUE', 'LINES', 'simulate_cvd', 'as_batch', 'show_landmark_grid', 'warped_landmarks',
-           'plot_equivariance', 'plot_heatmaps', 'plot_maps', 'plot_constellation', 'plot_regression', 'weight_graph',
-           'plot_weights', 'plot_cumulative', 'plot_few_shot', 'plot_history', 'landmark_colors', 'landmark_markers',
-           'scatter_landmarks', 'show_landmarks']
+           'plot_equivariance', 'plot_heatmaps', 'plot_maps', 'plot_method', 'plot_constellation', 'plot_regression',
+           'weight_graph', 'plot_weights', 'plot_cumulative', 'plot_few_shot', 'plot_history', 'landmark_colors',
+           'landmark_markers', 'scatter_landmarks', 'show_landmarks']
 
 # %% ../nbs/07_plot.ipynb #02a91d5c
 import math
@@ -19,8 +19,8 @@ from torch import Tensor
 from matplotlib.patches import Ellipse, FancyArrowPatch
 from .coords import to_pixels
 from .draw import landmark_colors, landmark_markers, scatter_landmarks, show_landmarks
-from .warps import ThinPlateWarp, WarpSampler, warp_image
-from .model import LandmarkDetector
+from .warps import FACES, ThinPlateWarp, WarpSampler, warp_image, warp_pair
+from .model import LandmarkDetector, evaluating
 from .decode import Geometry, ImageCache, as_float, decode_images, to_channels
 from .train import OLD_METRICS
 from .detect import declared, detect
@@ -190,6 +190,60 @@ def plot_maps(
         ax.text(.04, .95, k, transform=ax.transAxes, color='w', fontsize=8, va='top')
         ax.set_axis_off()
     return axs
+
+# %% ../nbs/07_plot.ipynb #1f67f613
+def _colored_maps(probs):
+    "K probability maps (K,h,w) as one picture (h,w,3): each in the colour of its landmark, its peak bright"
+    shares = (probs/probs.amax((1,2), keepdim=True)).sqrt()[...,None].numpy()
+    return (shares*landmark_colors(len(probs))[:,None,None]).max(0).clip(0, 1)
+
+_METHOD_STEPS = [(168,'1  Bend one image\ntwice, at random.'),
+                 (236,"2  The network makes\nK maps of each: where\nmay landmark r lie?\nEvery map has a\ncolour of its own."),
+                 (418,"3  The mean of a map\nis a landmark: a dot.\n$g_2$ carries those of\n$x'$ back to $x$: rings."),
+                 (512,"4  The loss wants\neach ring on its dot,\nlandmarks far apart.")]
+
+def _draw_method(ax):
+    "The words and arrows around the pictures of `plot_method`"
+    ink = dict(color='#1b2430', fontsize=10.5)
+    def arrow(start, end, word='', at=(0,0)):
+        ax.annotate('', end, start, arrowprops=dict(arrowstyle='-|>', color=ink['color'], lw=1.5, mutation_scale=13))
+        ax.text(*at, word, ha='center', va='center', **ink|dict(fontsize=13))
+    arrow((120,92), (178,92), '$g_1$', (149,78))
+    arrow((314,92), (341,92), '$g_2$', (328,78))
+    for x in (247,407):
+        arrow((x,160), (x,224))
+        arrow((x,355), (x,406), 'mean', (x+30,380))
+    arrow((341,480), (314,480), '$g_2$', (328,466))
+    ax.text(327, 190, 'the network Φ, for both', ha='center', va='center', **ink,
+            bbox=dict(boxstyle='round,pad=.45', fc='#dbe8f7', ec=ink['color']))
+    for x,name in ((64,'the image $I$'),(247,'$x$'),(407,"$x'$")): ax.text(x, 18, name, ha='center', **ink|dict(fontsize=13))
+    for y,text in _METHOD_STEPS: ax.text(8, y, text, va='top', linespacing=1.35, **ink)
+
+@torch.no_grad()
+def plot_method(
+    model:LandmarkDetector, # with a `.geometry`
+    image:Tensor, # (C,H,H) in [-1,1], a square as the geometry makes it
+    warps=FACES, # samplers of g1 and g2
+    seed:int=0 # of the warps
+): # the figure
+    "The whole method on one image: two warps, one network, its maps, and what the loss compares (Sec. 3)"
+    geometry = declared(model)
+    g1,g2 = warps(1, torch.Generator().manual_seed(seed))
+    pair = torch.cat(warp_pair(image[None], g1, g2, geometry.crop))
+    with evaluating(model): maps = model.probs(pair)
+    pts = model.points(maps, pair.shape[-2:])
+    back = g2(pts[1:]*geometry.extent)[0]/geometry.extent
+    fig = plt.figure(figsize=(4.8,5.8), facecolor='w')
+    ax = fig.add_axes([0,0,1,1], xlim=(0,480), ylim=(580,0))
+    ax.set_axis_off()
+    def picture(left, top, side): return fig.add_axes([left/480,1-(top+side)/580,side/480,side/580])
+    show_landmarks(image, pts[0,:0], picture(10, 38, 108))
+    for x,own,rings,p,left in zip(pair, pts, (back,None), maps, (182,342)):
+        show_landmarks(x, own[:0], picture(left, 27, 130))
+        show_landmarks(_colored_maps(p), own[:0], picture(left, 225, 130))
+        show_landmarks(x, own, picture(left, 407, 130), rings, s=24)
+    _draw_method(ax)
+    return fig
 
 # %% ../nbs/07_plot.ipynb #d82960c3
 def _cov_ellipse(p, n_std, **kwargs): # p (N,2) without NaN
