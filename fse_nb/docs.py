@@ -6,7 +6,8 @@ Docs: https://fse-nb.github.io/fse_nb/site.html.md"""
 
 # %% auto #0
 __all__ = ['notebook_links', 'number_equations', 'link_equations', 'equation_homes', 'link_once', 'page_links', 'plain_signature',
-           'raw_html', 'folded', 'SitePage', 'exported_behind', 'defined', 'methods', 'small_figures']
+           'raw_html', 'details', 'folded_signature', 'is_check', 'with_summary', 'SitePage', 'exported_behind',
+           'defined', 'methods', 'small_figures']
 
 # %% ../nbs/40_site.ipynb #8df37c07
 import ast, json, re
@@ -111,18 +112,53 @@ def raw_html(
     data['text/markdown'] = f'````{{=html}}\n{html}\n````'
 
 # %% ../nbs/40_site.ipynb #fb47f12b
-def folded(
+def details(
+    summary:str, # the line that is shown
+    md:str # Markdown without headings
+)->str:
+    "Markdown behind a line that opens it"
+    raw = '```{{=html}}\n{}\n```'.format
+    head = raw(f'<details class="fse-fold"><summary>{summary}</summary>')
+    return '\n\n'.join([head, md, raw('</details>')])
+
+_shown_doc = re.compile(r'---\n\n(\[source\][^\n]*)\n\n(#+ [^\n]*)\n\n(```python\n.*?```)(.*)', re.S)
+
+def folded_signature(
+    md:str # what `show_doc` says of a name
+)->str:
+    "Name and sentence of a documentation, its signature folded"
+    return _shown_doc.sub(lambda m: '\n\n'.join([m[1], m[2], m[4].strip(), details('Signature', m[3])]), md)
+
+# %% ../nbs/40_site.ipynb #40c0de02
+def _parsed(source): return ast.parse(re.sub(r'(?m)^\s*[%!].*$', '', source)).body
+
+def _checks(o):
+    "Does a statement assert, call a `test_…`, or end in one that does?"
+    if isinstance(o, ast.Assert): return True
+    if isinstance(o, (ast.For,ast.If,ast.With)): return _checks(o.body[-1])
+    call = o.value if isinstance(o, ast.Expr) else None
+    return isinstance(call, ast.Call) and getattr(call.func, 'id', '').startswith('test_')
+
+def is_check(
+    source:str # of a cell
+)->bool:
+    "Is a cell there to check what the prose says?"
+    checks = [_checks(o) for o in _parsed(source)]
+    return bool(checks) and checks[-1] and 2*sum(checks)>=len(checks)
+
+_summary = re.compile(r'^#\|\s*code-summary:\s*"(.*)"', re.M)
+
+def with_summary(
     source:str, # of a cell
     summary:str # the line that is shown
 )->str:
-    "Source of a cell, without its directives, folded below `summary`"
-    lines = [line for line in source.splitlines() if not re.match(r'#\s*\|', line)]
-    return '\n'.join(['#| code-fold: true', f'#| code-summary: "{summary}"', *lines])
+    "A cell that is to be folded behind `summary`"
+    return f'#| code-summary: "{summary}"\n{source}'
 
 # %% ../nbs/40_site.ipynb #681fd6ff
 class SitePage:
     "nbdev processor: all that this site adds to a notebook's page"
-    fold = 24 # lines of a cell that stay unfolded
+    longest = 24 # lines of a cell that stay unfolded
     def __init__(self,
         nb, # the notebook, as nbdev reads it
         git_url=None, # of the repository; default: that of the project's settings
@@ -139,25 +175,26 @@ class SitePage:
     def __call__(self, cell):
         if cell.cell_type=='markdown': cell.source = self.prose(number_equations(cell.source))
         elif cell.cell_type=='code':
-            self.fold_long(cell)
+            self.fold(cell)
             for data in [o.get('data', {}) for o in cell.get('outputs', [])]:
                 md = data.get('text/markdown')
-                if md: data['text/markdown'] = self.prose(plain_signature(''.join(md)))
+                if md: data['text/markdown'] = self.prose(folded_signature(plain_signature(''.join(md))))
                 raw_html(data)
 
     def prose(self, md):
         "Markdown with the links that a page wants"
         return page_links(link_once(link_equations(md, self.homes)))
 
-    def fold_long(self, cell):
-        "Fold a cell that is long, shown, and not folded already"
-        lines = cell.source.splitlines()
-        if len(lines)<=self.fold or 'code-fold' in cell.source or 'echo: false' in cell.source: return
-        options = [line for line in lines if line.startswith('#|')]
-        cell.source = '\n'.join([*options, folded(cell.source, f'Code, {len(lines)-len(options)} lines')])
+    def fold(self, cell):
+        "Say of a cell that is shown what it is, if it is a test or long, and if it does not say so itself"
+        n = len([line for line in cell.source.splitlines() if not line.startswith('#|')])
+        if 'code-summary' in cell.source or 'echo: false' in cell.source: return
+        if is_check(cell.source): cell.source = with_summary(cell.source, 'Claims checked ✓')
+        elif n>self.longest: cell.source = with_summary(cell.source, f'Code, {n} lines')
 
     def end(self):
         if self.path.is_file(): self.add_source()
+        self.nb.cells[:] = [o for cell in self.nb.cells for o in self.behind_summary(cell)]
         if self.path.name=='index.ipynb': return # it is the README too, and has its own links
         links = notebook_links(self.path.name, self.git_url, self.branch)|{'Glossary':'glossary.html'}
         shown = ' · '.join(f'<a href="{address}">{name}</a>' for name,address in links.items())
@@ -169,6 +206,17 @@ class SitePage:
         from nbdev.process import mk_cell
         return mk_cell(source, cell_type=kind)
 
+    def behind_summary(self, cell):
+        "A cell as it is, or its source behind its summary, and then what it puts out"
+        found = _summary.search(cell.source) if cell.cell_type=='code' else None
+        if not found: return [cell]
+        options = [line for line in cell.source.splitlines() if line.startswith('#|') and 'code-' not in line]
+        code = '\n'.join(line for line in cell.source.splitlines() if not line.startswith('#|'))
+        folded = self.cell(details(found[1], f'```python\n{code}\n```'), 'markdown')
+        if not cell.get('outputs'): return [folded]
+        cell.source = '\n'.join([*options, '#| echo: false', code])
+        return [folded,cell]
+
     def add_source(self):
         "The exported cells, each behind the last documentation of what it defines"
         found = [(i,re.search(r'^show_doc\(([\w.]+)', c.source, re.M)) for i,c in enumerate(self.nb.cells)]
@@ -177,7 +225,10 @@ class SitePage:
         behind = exported_behind(_sources(self.path, 'code'), shown)
         for i in sorted(behind, reverse=True):
             for source in reversed(behind[i]):
-                self.nb.cells.insert(i+1, self.cell(folded(source, 'Source')))
+                plain = '\n'.join(line for line in source.splitlines() if not re.match(r'#\s*\|', line)).strip('\n')
+                n = len(plain.splitlines())
+                if n>self.longest: plain = with_summary(plain, f'Source, {n} lines')
+                self.nb.cells.insert(i+1, self.cell(plain))
                 anchors = [n.lower() for n in defined(source)+methods(source) if n not in titled]
                 if anchors: # nbdev links to methods that it gives no anchor; a wrapped one is shown without its class
                     marks = ' '.join(f'<a id="{n}"></a>' for n in anchors)
@@ -198,8 +249,6 @@ def exported_behind(
     return behind
 
 # %% ../nbs/40_site.ipynb #268ef86c
-def _parsed(source): return ast.parse(re.sub(r'(?m)^\s*[%!].*$', '', source)).body
-
 def _patched_classes(o):
     "Names of the classes that `@patch` adds a function to"
     names = [getattr(getattr(d, 'func', d), 'id', '') for d in o.decorator_list]

@@ -198,7 +198,8 @@ def _colored_maps(probs):
     return (shares*landmark_colors(len(probs))[:,None,None]).max(0).clip(0, 1)
 
 _METHOD_STEPS = [(168,'1  Bend one image\ntwice, at random.'),
-                 (236,"2  The network makes\nK maps of each: where\nmay landmark r lie?\nEvery map has a\ncolour of its own."),
+                 (236,"2  The network makes\nK maps of each: where\nmay landmark r lie?\n"
+                      "Every map has a\ncolour of its own."),
                  (418,"3  The mean of a map\nis a landmark: a dot.\n$g_2$ carries those of\n$x'$ back to $x$: rings."),
                  (512,"4  The loss wants\neach ring on its dot,\nlandmarks far apart.")]
 
@@ -216,7 +217,8 @@ def _draw_method(ax):
     arrow((341,480), (314,480), '$g_2$', (328,466))
     ax.text(327, 190, 'the network Φ, for both', ha='center', va='center', **ink,
             bbox=dict(boxstyle='round,pad=.45', fc='#dbe8f7', ec=ink['color']))
-    for x,name in ((64,'the image $I$'),(247,'$x$'),(407,"$x'$")): ax.text(x, 18, name, ha='center', **ink|dict(fontsize=13))
+    names = (64,'the image $I$'),(247,'$x$'),(407,"$x'$")
+    for x,name in names: ax.text(x, 18, name, ha='center', **ink|dict(fontsize=13))
     for y,text in _METHOD_STEPS: ax.text(8, y, text, va='top', linespacing=1.35, **ink)
 
 @torch.no_grad()

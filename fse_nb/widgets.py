@@ -336,11 +336,11 @@ class TrainingScrubber(_Widget):
     @staticmethod
     def state_of(images, warped, runs, size):
         "What is shown; raises ValueError where the runs were not looked at after the same steps"
-        steps,points,rings,errors = ([[moment[i] for moment in moments] for moments in runs.values()] for i in range(4))
+        steps,points,rings,errors = ([[o[i] for o in moments] for moments in runs.values()] for i in range(4))
         if any(o!=steps[0] for o in steps): raise ValueError('all runs need moments at the same steps')
         pictures = ((torch.cat([images,warped])+1)*127.5).round().clamp(0,255).byte().permute(0,2,3,1)
         colors = ['#'+bytes(int(255*v) for v in o).hex() for o in landmark_colors(points[0][0].shape[1])]
-        def short(t): return np.round(np.stack([np.stack([np.asarray(o) for o in moments]) for moments in t]), 3).tolist()
+        def short(t): return np.round(np.stack([np.stack([*map(np.asarray, moments)]) for moments in t]), 3).tolist()
         return dict(sheet=face_sheet(pictures, len(images), size), cols=len(images), colors=colors, names=list(runs),
                     steps=steps[0], points=short(points), rings=short(rings), errors=short(errors), at=len(steps[0])-1)
 

@@ -95,10 +95,10 @@ def faults_of_pages(pages, made):
         if 'glossary.html' in made and not any(urlsplit(o).path.endswith('glossary.html') for o in page.links):
             yield f'{name}: no link to the glossary'
 
-_signature = re.compile(r'</h[1-6]>(?:\s*<div[^>]*>)*\s*<pre[^>]*>(.*?)</pre>', re.S)
+_signature = re.compile(r'<summary>Signature</summary>(?:\s*<div[^>]*>)*\s*<pre[^>]*>(.*?)</pre>', re.S)
 
 def signature_faults(pages):
-    "Signatures that name `__main__`, `NoneType` or the events of fastai; headings with code below are taken for such"
+    "Signatures that name `__main__`, `NoneType` or the events of fastai"
     shown = {name:[html.unescape(re.sub('<[^>]+>', '', s)) for s in _signature.findall(page.text)]
              for name,page in pages.items()}
     shown = {name:[s for s in found if s.lstrip().startswith(('def ','class '))] for name,found in shown.items()}

@@ -8,13 +8,6 @@ if (document.querySelector('math')) sheet('math.css'); // a font with the sizes 
 if (!document.querySelector('#quarto-content, #quarto-header')) { // rendered by Pandoc alone
   body.classList.add('fse-plain');
   document.querySelectorAll('style').forEach(s => { if (s.textContent.includes('[class^=callout]') || s.textContent.includes('pre > code.sourceCode')) s.remove(); });
-  for (const p of document.querySelectorAll('pre')) { // Quarto folds long cells itself
-    const n = p.textContent.split('\n').length, box = p.closest('div.sourceCode') || p;
-    if (n <= 24 || box.closest('details') || !p.querySelector('code.python, code.sourceCode')) continue;
-    const d = document.createElement('details'), s = document.createElement('summary');
-    d.className = 'fse-fold'; s.textContent = `Code, ${n} lines`;
-    box.replaceWith(d); d.append(s, box);
-  }
   document.querySelectorAll('figcaption[aria-hidden]').forEach(e => e.removeAttribute('aria-hidden')); // it may hold links
   const main = document.createElement('main'), head = document.querySelector('#title-block-header');
   if (!document.querySelector('main')) { (head || body.firstElementChild).before(main); while (main.nextElementSibling) main.append(main.nextElementSibling); }
