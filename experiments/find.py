@@ -137,7 +137,7 @@ def cat_numbers(model, args):
     said = dict(cats=asked(model, truth, cat_regressors(model, truth)))
     print('cats', said, flush=True)
     said['pictures'] = without(model, public_pictures()['pictures'])
-    return said|{'no cat':without(model, toy_scenes(args.n//2, seed=103, faces=0))}
+    return said|{'no cat':without(model, toy_scenes(args.n//4, seed=103, faces=0))}
 
 def with_constellation(model, name, n=200):
     "A shipped detector that knows how its landmarks lie, measured on training images"

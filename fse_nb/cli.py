@@ -114,6 +114,7 @@ def fse_train(
     dataset:"one_of('DATASETS')"=None, # a known data set, read from the folder, or from the one below FSE_DATA
     cache:str=None, # folder for the decoded images (default: memory; above 2 GB a file in ~/.cache/fse_nb)
     finetune:"a_detector()"=None, # detector to start from: name or file
+    find:"a_detector()"=None, # detector that looks for the object in each photograph first; its windows are trained on
     device:"a_device()"=None, # where to compute
 ):
     "Train a landmark detector on images without labels"
@@ -136,14 +137,30 @@ def _no_image(file):
         return (f'{file} is a video: make images of it, two a second for instance, and give the folder: '
                 f'mkdir {stem} && ffmpeg -i {file} -vf fps=2 {stem}/%06d.png')
     if suffix=='.pdf': return f'{file} is a PDF: make images of its pages, such as with: pdftoppm -png {file} {stem}'
-    if suffix in _ARCHIVES: return f'{file} is an archive: unpack it, and give the folder'
+    if suffix in _ARCHIVES: return f'{file} is an archive: unpack it, and give the folder; a .tar is read as it is'
     if suffix in _TABLES: return f'{file} is no image: give images, folders, or a .txt with the path of an image a line'
 
 def _listed(file):
     "The images that a text file names, a path a line, from its folder or from here"
     lines = [line.strip() for line in file.read_text(encoding='utf-8-sig').splitlines()]
     names = [line for line in lines if line and not line.startswith('#')]
-    return [o if (o := file.parent/name).exists() else Path(name) for name in names]
+    return [o if (o := file.parent/name).exists() or _is_member(o) else Path(name) for name in names]
+
+def _unfolded(file):
+    "The images in a tar archive, such as a shard of WebDataset, in its order; any other file itself"
+    if file.suffix.lower()!='.tar' or not file.is_file(): return [file]
+    from fse_nb.decode import tar_members
+    from fse_nb.sets import image_suffixes
+    names = [Path(name) for name in tar_members(file)]
+    found = [file.absolute()/o for o in names if o.suffix.lower() in image_suffixes and not o.name.startswith('.')]
+    if not found: raise ValueError(f'{file} holds no image, but {len(names)} other files')
+    return found
+
+def _is_member(file):
+    "Does a path go on into a tar archive, and is something there?"
+    if '.tar' not in str(file).lower(): return False
+    from fse_nb.decode import is_there
+    return is_there(file)
 
 def _images_of(what):
     "The images that a word of the command line stands for"
@@ -152,7 +169,8 @@ def _images_of(what):
     if path.is_dir(): return list(from_folder(path).files)
     if path.suffix.lower()=='.txt' and path.is_file(): return _listed(path)
     if path.exists() or not glob.has_magic(what): return [path]
-    found = [Path(o) for o in sorted(glob.glob(what, recursive=True)) if Path(o).suffix.lower() in image_suffixes]
+    suffixes = image_suffixes|{'.tar'}
+    found = [Path(o) for o in sorted(glob.glob(what, recursive=True)) if Path(o).suffix.lower() in suffixes]
     if not found: raise FileNotFoundError(f'there is no image that the pattern {what} stands for')
     return found
 
@@ -160,10 +178,10 @@ def images_in(
     what # paths of images, folders and lists, and patterns
 )->list: # of paths, each once
     "The images; raises FileNotFoundError for what is not there, and ValueError for what is no image"
-    found = list(dict.fromkeys(f for o in what for f in _images_of(str(o))))
+    found = list(dict.fromkeys(f for o in what for file in _images_of(str(o)) for f in _unfolded(file)))
     for f in found:
         if advice := _no_image(f): raise ValueError(advice)
-    if missing := [f for f in found if not (f.exists() or f.is_symlink())]: # a link to nothing is left out later
+    if missing := [f for f in found if not (f.exists() or f.is_symlink() or _is_member(f))]:
         more = f' (and {len(missing)-1} more)' if len(missing)>1 else ''
         raise FileNotFoundError(f'there is no {missing[0]}{more}')
     if not found: raise ValueError(f"{', '.join(map(str, what))} names no image")
@@ -176,8 +194,8 @@ def check_outputs(
     draw:Path=None # folder of the drawings
 ):
     "Raise ValueError or OSError where an output cannot be written"
-    if csv.is_dir() or csv.suffix.lower() not in ('.csv',''):
-        raise ValueError(f'--csv is {csv}, but a table is written: give a file such as landmarks.csv, '
+    if csv.is_dir() or csv.suffix.lower() not in ('.csv','.parquet',''):
+        raise ValueError(f'--csv is {csv}, but a table is written: give a file such as landmarks.csv or .parquet, '
                          'and other formats with --to, such as --to coco,dlc,pts')
     if draw is not None:
         if draw.is_file(): raise ValueError(f'--draw is {draw}, which is a file: give a folder')
@@ -196,41 +214,71 @@ def check_outputs(
 # %% ../nbs/10_cli.ipynb #a6035058
 @call_parse
 def fse_detect(
-    *files:str, # images, folders of images, patterns, or a .txt with the path of an image a line
+    *files:str, # images, folders of images, patterns, .tar shards, or a .txt with the path of an image a line
     model:"a_detector()"=None, # detector: a name, or a file that fse_train wrote
-    csv:str='landmarks.csv', # table to write; review.csv and left_out.csv go beside it
+    csv:str='landmarks.csv', # table to write, or a .parquet; review.csv and left_out.csv go beside it
     draw:str=None, # folder for the images with their landmarks drawn in
+    find:bool=False, # look for the object in each photograph; default: it fills the image, as in training
+    max_objects:int=1, # with --find: objects in a photograph, at most
+    boxes:str=None, # boxes of the objects: a CSV with the columns image, x, y, w, h, or COCO
     to:"formats()"=None, # other formats, written beside the table
     resume:bool=False, # go on behind what is in the table
     bs:int=64, # images in a batch
+    engine:str=None, # torch, or onnx, which is often faster on a CPU (default: torch; for an .onnx file onnx)
     device:"a_device()"=None, # where to compute
 ):
     "Find landmarks in images"
     with one_sentence('fse_detect', Path(csv), 'the same command and --resume'):
-        _detect(files, model, Path(csv), draw and Path(draw), to=to, resume=resume, bs=bs, device=device)
+        where = _where(find, max_objects, boxes)
+        _detect(files, model, Path(csv), draw and Path(draw), where, to=to, resume=resume, bs=bs, engine=engine,
+                device=device)
 
-def _detect(what, model, csv, draw, *, to, resume, bs, device):
+def _opened(model, engine, device, where):
+    "The detector in its engine, and the device; raises ValueError for an engine that cannot do what is asked for"
+    from fse_nb.detect import pick_device
+    from fse_nb.many import meet, open_detector
+    engine = engine or ('onnx' if str(model).lower().endswith('.onnx') else 'torch')
+    if engine=='onnx' and where: raise ValueError('--engine onnx takes whole images: leave out --find and --boxes')
+    if engine=='onnx' and device not in (None,'cpu'):
+        raise ValueError(f'--engine onnx computes on the CPU: leave out --device {device}')
+    device = meet(pick_device('cpu' if engine=='onnx' else device))
+    return open_detector(model, engine, device),device
+
+def _where(find, max_objects, boxes):
+    "How the objects are found: the options of `windows_in` that were given; raises ValueError for two that clash"
+    if find and boxes: raise ValueError('--find looks for objects, and --boxes says where they are: give one of them')
+    if max_objects!=1 and not find: raise ValueError('--max-objects is for --find: give that, too')
+    return dict(max_objects=max_objects) if find else dict(boxes=boxes) if boxes else None
+
+def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, device):
     if not what: raise ValueError('no images: give files or folders')
-    images = images_in(what)
+    images,windows = images_in(what),None
     check_outputs(what, csv, draw)
-    from fse_nb.detect import device_name, pick_device
-    from fse_nb.export import load_detector, pretrained
+    from fse_nb.detect import device_name
+    from fse_nb.export import pretrained
     from fastai.torch_core import rank_distrib
-    from fse_nb.many import find_in, meet, read_table, review_all, write_points, written_formats
+    from fse_nb.many import find_in, need_parquet, read_table, review_all, to_parquet, write_points, written_formats
+    parquet,csv = (csv,csv.with_suffix('.csv')) if csv.suffix.lower()=='.parquet' else (None,csv)
+    if parquet: need_parquet()
     if model is None:
         names = ', '.join(pretrained()) or 'this version ships none'
         raise ValueError(f'--model is missing: give a name ({names}) or the detector.safetensors that fse_train wrote')
     others = [o for o in written_formats(to) if o!='csv'] if to else []
-    device = meet(pick_device(device))
-    detector = load_detector(model, device)
+    detector,device = _opened(model, engine, device, where)
     k = detector.config['n_landmarks']
+    if where:
+        from fse_nb.find import windows_in
+        images,windows = windows_in(detector, images, **where)
     print(f'fse_detect on {device_name(device)}: {k} landmarks in {len(images):,} images', flush=True)
-    n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs)
+    size = 16 if where else 256 # images in a block; looking for objects takes longer
+    n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs, size=size, windows=windows)
     if rank_distrib(): return # the first of several processes has the table
     if n_lost: print(f"{n_lost} of {len(images):,} images left out: {csv.with_name('left_out.csv')}")
     wrote = [csv,*review_all(detector, csv, draw)]
+    if parquet: wrote.append(to_parquet(csv, parquet))
     if others:
-        wrote += [csv.parent/o for o in write_points(read_table(csv), csv.parent, ','.join(others), csv.stem, [csv.name])]
+        found = read_table(csv)
+        wrote += [csv.parent/o for o in write_points(found, csv.parent, ','.join(others), csv.stem, [csv.name])]
     print(f"wrote {', '.join(map(str, wrote))}" + (f', drawings in {draw}' if draw else ''))
 
 # %% ../nbs/10_cli.ipynb #47033532

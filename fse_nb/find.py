@@ -6,7 +6,7 @@ Docs: https://fse-nb.github.io/fse_nb/find.html.md"""
 
 # %% auto #0
 __all__ = ['lay_on', 'Constellation', 'window_boxes', 'look', 'to_image', 'score_windows', 'fit_constellation', 'calibrated',
-           'constellation_of', 'scan', 'overlap', 'best_apart', 'find_windows', 'find_objects', 'read_boxes',
+           'constellation_of', 'scan', 'overlap', 'best_apart', 'find_windows', 'mosaic', 'find_objects', 'read_boxes',
            'in_boxes', 'windows_in', 'same_windows']
 
 # %% ../nbs/08b_find.ipynb #833dec3a
@@ -17,11 +17,12 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from .model import evaluating
-from .sets import LandmarkSet, as_set, no_problems
+from .sets import LandmarkSet, as_set, no_problems, squares_around
 from .decode import Geometry, _why, decode_square, load_image, plan_square
 from .formats import BadData, Rows, Table, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
+from .confidence import doubt_threshold, shuffled
 
 # %% ../nbs/08b_find.ipynb #899f5b6f
 def lay_on(
@@ -121,27 +122,23 @@ def score_windows(
     own = lambda o: o.unflatten(0, (len(windows),-1))[:,0]
     return (own(sure)*own(fits)*steady).mean(1)
 
-# %% ../nbs/08b_find.ipynb #9693470b
+# %% ../nbs/08b_find.ipynb #ea95931d
 def fit_constellation(
     model, # detector, calibrated
     images, # of its object, cut as in training: anything that its geometry decodes; no labels
     n:int=200, # images at most
-    seed:int=0 # of their choice
+    mosaics:int=16, # pictures with the object, and as many without, by which the threshold of doubt is chosen
+    seed:int=0 # of the choice of images
 )->Constellation: # to be kept in `model.run['constellation']` as its `.state()`
-    "Measure how the landmarks lie on images of the object, and which score its windows reach"
+    "Measure how the landmarks lie on images of the object, and which score a window needs"
     cache = calibrated(model).geometry.decode(images)
     cache = cache[np.sort(np.random.default_rng(seed).permutation(len(cache))[:n])]
     points = detect(model, cache)
     mean = procrustes_mean(points)
     scatter = lay_on(points, mean)[2].square().mean(0).sqrt()
-    c = Constellation(mean.tolist(), scatter.tolist())
-    border,half = model.geometry.border,model.geometry.square/2
-    whole = torch.tensor([[half,half,half]])
-    inner = slice(border, border+model.geometry.square)
-    scores = torch.cat([score_windows(model, c, im[inner,inner], whole) for im in cache.images[:100]])
-    rounded = dict(mean=mean.double().numpy().round(4).tolist(), scatter=scatter.double().numpy().round(4).tolist())
-    doubt = round(scores.quantile(.05).item(), 4)
-    return Constellation(**rounded, doubt=doubt, about=dict(images=len(cache), seed=seed))
+    rounded = [o.double().numpy().round(4).tolist() for o in (mean,scatter)]
+    c = Constellation(*rounded, about=dict(images=len(cache), mosaics=mosaics, seed=seed))
+    return replace(c, doubt=_fit_doubt(model, c, cache, mosaics, seed))
 
 def calibrated(
     model # detector
@@ -285,6 +282,29 @@ def find_windows(
 
 _RATIO,_MOVES = 2**.5,3 # of one size of the windows to the next; rounds of moving
 
+# %% ../nbs/08b_find.ipynb #3a2f11c6
+def mosaic(
+    cache, # `ImageCache` of squares with the object
+    whole:bool, # is one of the nine a whole image?
+    seed:int=0 # of the choice of images
+)->np.ndarray: # uint8 (3S,3S,3)
+    "Nine squares side by side, in pieces that have changed places; perhaps one is left as it is"
+    rng,border = np.random.default_rng(seed),cache.geometry.border
+    pick = cache[rng.integers(0, len(cache), 9)]
+    squares = np.array(shuffled(pick, seed).images)
+    if whole: squares[rng.integers(9)] = pick.images[0]
+    end = squares.shape[1]-border
+    inner = squares[:,border:end,border:end]
+    side = inner.shape[1]
+    return inner.reshape(3, 3, side, side, 3).transpose(0, 2, 1, 3, 4).reshape(3*side, 3*side, 3)
+
+def _fit_doubt(model, constellation, cache, n, seed):
+    "The threshold of the scores of mosaics; None where they cannot be told apart"
+    best = lambda whole, i: find_windows(model, mosaic(cache, whole, seed+i), constellation=constellation)[1][0].item()
+    scores = [torch.tensor([best(whole, i) for i in range(n)]) for whole in (True,False)]
+    limit = doubt_threshold(*scores) if n else None
+    return None if limit is None else round(limit, 4)
+
 # %% ../nbs/08b_find.ipynb #1c7d5084
 def find_objects(
     model, # detector, calibrated, with a constellation if possible
@@ -357,7 +377,13 @@ def read_boxes(
     if str(file).lower().endswith('.json'): _boxes_of_coco(file, rows)
     else: _boxes_of_table(Table(file), rows)
     if not rows.found: raise BadData(f'{file} holds no box of an image.')
-    return rows.to_set(None, box_as_crop=True)
+    return rows.to_set(None)
+
+def _add_box(rows, image, row, box):
+    "A box (left, upper, width, height) and the square round it"
+    box = np.array(box, np.float64)
+    if box.shape!=(4,) or not np.isfinite(box).all() or (box[2:]<=0).any(): rows.leave_out(row, 'an empty box')
+    else: rows.add(image, None, row, crop=squares_around(box[None,:2], box[None,:2]+box[None,2:])[0], key=row)
 
 def _boxes_of_coco(file, rows):
     d = json.loads(read_text(file))
@@ -367,7 +393,7 @@ def _boxes_of_coco(file, rows):
     for i,a in enumerate(d['annotations']):
         box,image = a.get('bbox'),names.get(a.get('image_id'))
         if image is None or not box: rows.leave_out(i, 'no box, or of an unknown image')
-        else: rows.add(image, None, i, bbox=np.array(box, float), key=i)
+        else: _add_box(rows, image, i, box)
 
 def _boxes_of_table(table, rows):
     found = [[table.low.index(c) for c in words] for words in (('x','y','w','h'),('x','y','width','height'))
@@ -378,7 +404,7 @@ def _boxes_of_table(table, rows):
         raise BadData(f'{table.file} has no boxes: it needs the columns image, x, y, w, h.')
     kept,values = table.numbers(columns, rows)
     if corners: values = np.concatenate([values[:,:2],values[:,2:]-values[:,:2]], 1)
-    for k,(row,cells) in enumerate(kept): rows.add(cells[at], None, row, bbox=values[k], key=k)
+    for (row,cells),box in zip(kept, values): _add_box(rows, cells[at], row, box)
 
 def in_boxes(
     model, # detector, calibrated, with a constellation if possible
@@ -399,9 +425,9 @@ def _in_box(model, image, crop):
     "(crop, score, doubtful) of the best window that begins at a box"
     c,(left,top,right,bottom) = constellation_of(calibrated(model)),map(float, crop)
     side = max(right-left, bottom-top)
-    small,pixel = _shrunk(image, model.geometry, min(1., .7*side/min(image.shape[:2])))
+    small,pixel = _shrunk(image, model.geometry, min(1., .4*side/min(image.shape[:2])))
     at = torch.tensor([(left+right)/2,(top+bottom)/2,side/2])/pixel
-    windows = at*torch.tensor([[1.,1,s] for s in ((1.,) if c is None else (.8,1.1,1.5))])
+    windows = at*torch.tensor([[1.,1,s] for s in ((1.,) if c is None else (.45,.65,.9,1.3))])
     windows = _moved(model, c, small, windows)
     scores = score_windows(model, c, small, windows)
     best = int(scores.argmax())
