@@ -214,10 +214,11 @@ def check_outputs(
 # %% ../nbs/10_cli.ipynb #a6035058
 @call_parse
 def fse_detect(
-    *files:str, # images, folders of images, patterns, .tar shards, or a .txt with the path of an image a line
+    *files:str, # images, folders, patterns, .tar shards, a .txt with the path of an image a line; or one video
     model:"a_detector()"=None, # detector: a name, or a file that fse_train wrote
     csv:str='landmarks.csv', # table to write, or a .parquet; review.csv and left_out.csv go beside it
-    draw:str=None, # folder for the images with their landmarks drawn in
+    draw:str=None, # folder for the images with their landmarks drawn in; of a video, folder or .mp4
+    smooth:float=0., # of a video: seconds over which points are averaged (standard deviation)
     find:bool=False, # look for the object in each photograph; default: it fills the image, as in training
     max_objects:int=1, # with --find: objects in a photograph, at most
     boxes:str=None, # boxes of the objects: a CSV with the columns image, x, y, w, h, or COCO
@@ -230,6 +231,11 @@ def fse_detect(
     "Find landmarks in images"
     with one_sentence('fse_detect', Path(csv), 'the same command and --resume'):
         where = _where(find, max_objects, boxes)
+        if any(_is_video(f) for f in files):
+            if resume or boxes or to or max_objects!=1 or engine=='onnx':
+                raise ValueError('a video goes without --resume, --boxes, --to, --max-objects and --engine onnx')
+            return _track(files, model, Path(csv), draw and Path(draw), smooth, device)
+        if smooth: raise ValueError('--smooth is for a video')
         _detect(files, model, Path(csv), draw and Path(draw), where, to=to, resume=resume, bs=bs, engine=engine,
                 device=device)
 
@@ -244,6 +250,32 @@ def _opened(model, engine, device, where):
     device = meet(pick_device('cpu' if engine=='onnx' else device))
     return open_detector(model, engine, device),device
 
+def _is_video(file): return Path(file).suffix.lower() in _VIDEOS
+
+def _track(what, model, csv, draw, smooth, device):
+    "`fse_detect` of a video"
+    if len(what)>1: raise ValueError(f'{len(what)} files, with a video among them: give one video at a time')
+    if not 0<=smooth<=60: raise ValueError(f'--smooth is {smooth}: give a part of a second, such as 0.05')
+    if csv.suffix.lower()=='.parquet': raise ValueError('the table of a video is a .csv')
+    if draw and not draw.suffix: draw = draw/f'{Path(what[0]).stem}.mp4'
+    if draw and (not _is_video(draw) or draw.resolve()==Path(what[0]).resolve()):
+        raise ValueError(f'--draw is {draw}: give another .mp4, or a folder')
+    check_outputs([], csv, draw and draw.parent)
+    from fse_nb.detect import device_name
+    from fse_nb.video import n_frames, track
+    n = n_frames(what[0])
+    detector,device = _opened(_named(model), None, device, None)
+    k = detector.config['n_landmarks']
+    print(f'fse_detect on {device_name(device)}: {k} landmarks in {n:,} frames', flush=True)
+    print(f"wrote {', '.join(map(str, track(detector, what[0], csv, draw, smooth)))}")
+
+def _named(model):
+    "The name of a detector; raises ValueError where none is given"
+    if model is not None: return model
+    from fse_nb.export import pretrained
+    names = ', '.join(pretrained()) or 'this version ships none'
+    raise ValueError(f'--model is missing: give a name ({names}) or the detector.safetensors that fse_train wrote')
+
 def _where(find, max_objects, boxes):
     "How the objects are found: the options of `windows_in` that were given; raises ValueError for two that clash"
     if find and boxes: raise ValueError('--find looks for objects, and --boxes says where they are: give one of them')
@@ -255,14 +287,11 @@ def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, devic
     images,windows = images_in(what),None
     check_outputs(what, csv, draw)
     from fse_nb.detect import device_name
-    from fse_nb.export import pretrained
     from fastai.torch_core import rank_distrib
     from fse_nb.many import find_in, need_parquet, read_table, review_all, to_parquet, write_points, written_formats
     parquet,csv = (csv,csv.with_suffix('.csv')) if csv.suffix.lower()=='.parquet' else (None,csv)
     if parquet: need_parquet()
-    if model is None:
-        names = ', '.join(pretrained()) or 'this version ships none'
-        raise ValueError(f'--model is missing: give a name ({names}) or the detector.safetensors that fse_train wrote')
+    model = _named(model)
     others = [o for o in written_formats(to) if o!='csv'] if to else []
     detector,device = _opened(model, engine, device, where)
     k = detector.config['n_landmarks']

@@ -289,6 +289,7 @@ def to_onnx(
         del o.metadata_props[:] # paths of this machine
     colors = landmark_colors(model.config['n_landmarks']).round(4).tolist()
     about = dict(geometry=geometry.as_dict(), colors=colors, run=getattr(model, 'run', {}))
+    if confidence := getattr(model, 'confidence', None): about['doubt'] = confidence.doubt
     onnx.helper.set_model_props(proto, {'fse_nb':json.dumps(about)})
     onnx.checker.check_model(proto, full_check=True)
     return write_bytes(path, proto.SerializeToString())

@@ -20,7 +20,7 @@ import numpy as np, pandas as pd
 from PIL import Image
 from fastcore.all import patch
 from .sets import Files, LandmarkSet, image_suffixes, no_problems, report, same_bytes, squares_around
-from .decode import open_image, _why
+from .decode import is_there, open_binary, open_image, _why
 
 # %% ../nbs/04d_formats.ipynb #2c6b59e6
 class BadData(ValueError): "Annotation that cannot be used; the message names the file and the reason"
@@ -207,7 +207,7 @@ def locate(
 def image_size(file)->tuple: # (w,h) in pixels as seen, or None if the file is no image
     "Size of an image with its EXIF turn carried out; reads the header only, save of turned images that are no JPEG"
     try:
-        with Image.open(file) as im:
+        with open_binary(file) as f, Image.open(f) as im:
             turn = im.getexif().get(0x0112, 1)
             if turn not in range(2, 9): return im.size
             if im.format!='JPEG': return open_image(file).size # a TIFF's size may be turned already, or not
@@ -224,7 +224,10 @@ def _unreadable(file):
 def _missing(files):
     "Which of the paths (text) are not there"
     there = _Listing()
-    return np.array([name not in there.entries(folder) for folder,name in map(_split, files)], bool)
+    def lacks(folder, name):
+        if name in there.entries(folder): return False
+        return '.tar' not in folder or not is_there(f'{folder}/{name}')
+    return np.array([lacks(*_split(f)) for f in files], bool)
 
 def _looked_at(files, rows, limit=5000, sample=500):
     "Sizes (N,2) of the images `rows` (of `sample` of them if they are many), NaN where unknown; and those without one"
@@ -1269,7 +1272,8 @@ def _confidences(s):
     sure = s.meta[columns].to_numpy(np.float32)
     return sure[:,:-1],sure[:,-1]
 
-def _confidence_columns(s): return [] if _confidences(s) is None else [f'{n}_confidence' for n in s.names]+['confidence']
+def _confidence_columns(s):
+    return [] if _confidences(s) is None else [*(f'{name}_confidence' for name in s.names),'confidence']
 
 def _needs_points(s, file):
     if s.points is None: raise BadData(f'{file}: this set has no points to write.')

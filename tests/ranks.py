@@ -64,7 +64,8 @@ def detected(tmp):
     folder = Path(photos(tmp/'many', 1300, 24))
     for i in (3,700,1299): (folder/f'{i:03d}.png').write_text('no image')
     both = [str(folder),'--model',str(tmp/'one'),'--to','coco,dlc']
-    for name,ranks in (('d1',1),('d2',2)): said = done(tmp, 'fse_detect', *both, '--csv', f'{tmp/name}/a.csv', ranks=ranks)
+    for name,ranks in (('d1',1),('d2',2)):
+        said = done(tmp, 'fse_detect', *both, '--csv', f'{tmp/name}/a.csv', ranks=ranks)
     assert said.count('wrote ')==1 and '3 of 1,300 images left out' in said, said
     files = 'a.csv','left_out.csv','review.csv','a.json','a_dlc.csv'
     same = lambda o: [(tmp/'d1'/f).read_bytes()==(tmp/o/f).read_bytes() for f in files]
