@@ -10,7 +10,7 @@ python tests/site.py --shots DIR [--full] [--only PAGE …]   no checks, but pic
 Needs playwright and a Chromium (FSE_CHROMIUM, /usr/bin/chromium, or playwright's own). `--build` runs nbdev-docs first.
 axe comes from npm: `bash tools/vendor.sh axe DIR`, then `--axe DIR/axe.min.js`; without it, that part says that it did
 not run."""
-import argparse, base64, gzip, html, io, json, os, re, subprocess, sys, threading
+import argparse, base64, gzip, html, io, json, os, re, subprocess, sys, tempfile, threading
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -460,6 +460,22 @@ def live_checks(page, name):
     live.compare('camera')
     return live.bad
 
+def space_checks(browser, axe):
+    "The Hub space, as tools/space.py puts it together: it loads nothing from elsewhere, and detects as Python does"
+    bad,name = [],'space'
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable,ROOT/'tools/space.py',folder], check=True)
+        server,base = serve(folder)
+        context = browser.new_context(viewport=dict(width=1280, height=900), permissions=['camera'],
+                                      reduced_motion='reduce')
+        page,_ = visit(context, f'{base}index.html', base, bad, name)
+        try: bad += live_checks(page, name)
+        except Exception as e: bad.append(f'{name}: live detector: {str(e)[:300]}')
+        if axe: bad += [f'{name}: axe: {o}' for o in axe_faults(page, axe)]
+        context.close()
+        server.shutdown()
+    return bad
+
 # ---- the command
 
 def shots(browser, base, names, out, full=False):
@@ -547,6 +563,7 @@ def main():
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         if args.shots: return shots(browser, base, names, args.shots, args.full)
         for n in names: bad += check_page(browser, n, base, axe)
+        if 'live.html' in names: bad += space_checks(browser, axe)
         browser.close()
     server.shutdown()
     print()
