@@ -1,5 +1,5 @@
 // What the widgets share: elements, sliders, points to drag.
-const svgTags = new Set(['svg', 'g', 'path', 'circle', 'line', 'text', 'rect', 'polyline', 'title']);
+const svgTags = new Set(['svg', 'g', 'path', 'circle', 'line', 'text', 'rect', 'polyline', 'title', 'image']);
 
 export function h(tag, attrs = {}, ...children) { // an element; attributes starting with "on" are listeners
   const el = svgTags.has(tag) ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
@@ -78,28 +78,30 @@ export function toView(svg, e) { // where a pointer is, in coordinates of the vi
 }
 
 const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
-export function handle(svg, {label, r, hit = 2.2 * r, step, get, move, pick, cls = ''}) { // a point for mouse, finger and arrow keys
+// a point for mouse, finger and arrow keys; `drop` is called after a move, `scale` gives the units of r, `step` a number or a function
+export function handle(svg, {label, r, hit = 2.2 * r, step, get, move, pick, drop, scale, cls = ''}) {
   const el = h('g', {class: 'fse-handle ' + cls, tabindex: 0, role: 'button', 'aria-roledescription': 'movable point'},
     h('circle', {r: hit, class: 'fse-hit'}), h('circle', {r, class: 'fse-dot'}));
-  let grip = null;
+  let grip = null, moved = false;
   el.addEventListener('pointerdown', e => {
     e.preventDefault(); el.focus({preventScroll: true}); el.setPointerCapture(e.pointerId); pick?.();
     const [x, y] = toView(svg, e), [px, py] = get();
-    grip = [px - x, py - y];
+    grip = [px - x, py - y]; moved = false;
   });
-  el.addEventListener('pointermove', e => { if (grip) { const [x, y] = toView(svg, e); move(x + grip[0], y + grip[1]); } });
-  for (const t of ['pointerup', 'pointercancel']) el.addEventListener(t, () => { grip = null; });
+  el.addEventListener('pointermove', e => { if (grip) { const [x, y] = toView(svg, e); moved = true; move(x + grip[0], y + grip[1]); } });
+  for (const t of ['pointerup', 'pointercancel']) el.addEventListener(t, () => { if (grip && moved) drop?.(); grip = null; });
   el.addEventListener('focus', () => pick?.());
   el.addEventListener('keydown', e => {
     const a = arrows[e.key];
     if (!a) return;
     e.preventDefault();
-    const [x, y] = get(), k = step * (e.shiftKey ? 5 : 1);
+    const [x, y] = get(), k = (typeof step === 'function' ? step() : step) * (e.shiftKey ? 5 : 1);
     move(x + a[0] * k, y + a[1] * k);
+    drop?.();
   });
   el.update = () => {
     const [x, y] = get(), v = svg.viewBox.baseVal;
-    el.setAttribute('transform', `translate(${x} ${y})`);
+    el.setAttribute('transform', `translate(${x} ${y})${scale ? ` scale(${scale()})` : ''}`);
     el.setAttribute('aria-label', `${label}, at ${x.toFixed(2)}, ${y.toFixed(2)}; arrow keys move it`);
   };
   el.update();
