@@ -7,7 +7,7 @@ Docs: https://fse-nb.github.io/fse_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['REGISTRIES', 'TrainSettings', 'RegressSettings', 'names_in', 'one_of', 'a_detector', 'formats', 'a_device', 'labels',
            'one_sentence', 'settings_of', 'fse_train', 'images_in', 'check_outputs', 'fse_detect', 'fse_regress',
-           'open_labels', 'train_test', 'fse_export']
+           'open_labels', 'train_test', 'fse_label', 'fse_export']
 
 # %% ../nbs/10_cli.ipynb #7cbef1e7
 import ast, glob, inspect, os, re, sys, warnings
@@ -363,6 +363,24 @@ def train_test(
     "What `fse_regress` fits on, and what it tests on"
     from fse_nb import points
     return points.train_test(train, test, root, seed)[:2]
+
+# %% ../nbs/10_cli.ipynb #baffb542
+@call_parse
+def fse_label(
+    *files:str, # images, folders of images, patterns, or a .txt with the path of an image a line
+    names:str=None, # of the points, with commas, such as left_eye,right_eye,nose (default: those of --labels, or of before)
+    model:"a_detector()"='faces-10', # detector that proposes: a name, or a file that fse_train wrote
+    labels:"labels('look at and correct')"=None, # annotated images to look at and correct
+    out:str='fse_labels', # folder of the labels: labels.csv, and labels.jsonl with every change
+    port:int=0, # of the page on this machine (default: any that is free)
+    no_browser:bool=False, # only say the address of the page
+):
+    "Label a few images in the browser, predict all"
+    with one_sentence('fse_label'):
+        if not files: raise ValueError('no images: give files or folders')
+        images = images_in(files)
+        from fse_nb.annotate import label
+        label(images, names, model, labels, out, port, not no_browser)
 
 # %% ../nbs/10_cli.ipynb #d9583054
 _ENDS = {'onnx':'.onnx', 'safetensors':'.safetensors', 'hub-folder':''}
