@@ -22,7 +22,7 @@ def section(number):
 
 def faults(number, tag=None):
     heading,_ = section(number)
-    if tag and tag!=f'v{number}': yield f'the tag is {tag}, but settings.ini says version {number}: it should be v{number}'
+    if tag and tag!=f'v{number}': yield f'the tag is {tag}, but settings.ini says {number}: it should be v{number}'
     if not re.search(r'\d{4}-\d\d-\d\d', heading): yield f'CHANGELOG.md: "## {heading}" has no date'
     cff = (ROOT/'CITATION.cff').read_text(encoding='utf-8')
     if f'\nversion: {number}\n' not in cff: yield f'CITATION.cff does not say "version: {number}"'
