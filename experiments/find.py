@@ -161,7 +161,7 @@ def ship(names):
 def arguments():
     p = parser(__doc__)
     p.add_argument('--ship', nargs='*', metavar='NAME', help='write constellations into the files of detectors')
-    p.add_argument('--n', type=int, default=40, help='scenes of a kind')
+    p.add_argument('--n', type=int, default=30, help='scenes of a kind')
     return p
 
 def main():

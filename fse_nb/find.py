@@ -22,7 +22,7 @@ from .decode import Geometry, _why, decode_square, load_image, plan_square
 from .formats import BadData, Rows, Table, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
-from .confidence import doubt_threshold, shuffled
+from .confidence import shuffled
 
 # %% ../nbs/08b_find.ipynb #899f5b6f
 def lay_on(
@@ -127,7 +127,7 @@ def fit_constellation(
     model, # detector, calibrated
     images, # of its object, cut as in training: anything that its geometry decodes; no labels
     n:int=200, # images at most
-    mosaics:int=16, # pictures with the object, and as many without, by which the threshold of doubt is chosen
+    mosaics:int=20, # pictures without the object, by which the threshold of doubt is chosen
     seed:int=0 # of the choice of images
 )->Constellation: # to be kept in `model.run['constellation']` as its `.state()`
     "Measure how the landmarks lie on images of the object, and which score a window needs"
@@ -282,28 +282,30 @@ def find_windows(
 
 _RATIO,_MOVES = 2**.5,3 # of one size of the windows to the next; rounds of moving
 
-# %% ../nbs/08b_find.ipynb #3a2f11c6
+# %% ../nbs/08b_find.ipynb #ae0839b8
 def mosaic(
     cache, # `ImageCache` of squares with the object
-    whole:bool, # is one of the nine a whole image?
-    seed:int=0 # of the choice of images
+    seed:int=0 # of the choice of images and of the places of their pieces
 )->np.ndarray: # uint8 (3S,3S,3)
-    "Nine squares side by side, in pieces that have changed places; perhaps one is left as it is"
-    rng,border = np.random.default_rng(seed),cache.geometry.border
-    pick = cache[rng.integers(0, len(cache), 9)]
-    squares = np.array(shuffled(pick, seed).images)
-    if whole: squares[rng.integers(9)] = pick.images[0]
+    "A picture without the object: nine squares side by side, in pieces that have changed places"
+    border = cache.geometry.border
+    pick = cache[np.random.default_rng(seed).integers(0, len(cache), 9)]
+    squares = np.array(shuffled(pick, seed, parts=8).images)
     end = squares.shape[1]-border
     inner = squares[:,border:end,border:end]
     side = inner.shape[1]
     return inner.reshape(3, 3, side, side, 3).transpose(0, 2, 1, 3, 4).reshape(3*side, 3*side, 3)
 
 def _fit_doubt(model, constellation, cache, n, seed):
-    "The threshold of the scores of mosaics; None where they cannot be told apart"
-    best = lambda whole, i: find_windows(model, mosaic(cache, whole, seed+i), constellation=constellation)[1][0].item()
-    scores = [torch.tensor([best(whole, i) for i in range(n)]) for whole in (True,False)]
-    limit = doubt_threshold(*scores) if n else None
-    return None if limit is None else round(limit, 4)
+    "The score that 19 of 20 mosaics do not reach; None where half of the own images do not reach it either"
+    if not n: return None
+    best = [find_windows(model, mosaic(cache, seed+i), constellation=constellation)[1][0] for i in range(n)]
+    limit = torch.stack(best).quantile(.95).item()
+    border,side = cache.geometry.border,cache.geometry.square
+    inner = slice(border, border+side)
+    whole = torch.full((1,3), side/2)
+    own = torch.cat([score_windows(model, constellation, im[inner,inner], whole) for im in cache.images[:30]])
+    return round(limit, 4) if own.median()>limit else None
 
 # %% ../nbs/08b_find.ipynb #1c7d5084
 def find_objects(

@@ -386,7 +386,7 @@ def finish(
     sure = fit_confidence(learn.model, images, warps, n=200)
     learn.model.confidence = fit_doubt(learn.model, sure, images, warps=warps, n=200)
     card = dict(config=learn.run_config, equivariance_px=run['metrics']['equivariance_px'])
-    card['constellation'] = fit_constellation(learn.model, images, n=100, mosaics=6).state()
+    card['constellation'] = fit_constellation(learn.model, images, n=100, mosaics=10).state()
     if s.dataset: card |= dict(category=DATASETS[s.dataset].about, licence=DATASETS[s.dataset].licence)
     about = {k:v for k,v in run.items() if k!='args'}
     detector = save_detector(learn.model, s.out/'detector.safetensors', run=about|card)
@@ -419,7 +419,8 @@ def say_results(
         print(f"true points by a linear map of the landmarks: {e['regressed']:.1f}% of the inter-ocular distance "
               f"(mean shape: {e['mean_shape']:.1f}%)")
     print(verdict(run['metrics'], model.config['n_landmarks'], run['pairs'], detector))
-    if s := run.get('same_windows'): print(next_round(s, detector))
+    same = run.get('same_windows')
+    if same and run['metrics']['share_static']<.5: print(next_round(same, detector))
     files = 'detector.safetensors','history.csv','landmarks.png','run.json'
     print(f"wrote {', '.join(str(detector.parent/name) for name in files)}")
 
