@@ -11,13 +11,25 @@ from pathlib import Path
 import numpy as np, torch
 from PIL import Image
 from fse_nb.warps import warp_image
-from fse_nb.widgets import STATIC, WarpPlayground, LossExplorer, FewShotPlayground, ResultsBrowser, esm, shipped
+from fse_nb.data import toy_faces
+from fse_nb.widgets import (STATIC, WarpPlayground, LossExplorer, FewShotPlayground, TrainingScrubber, ResultsBrowser,
+                            esm, shipped)
 
 try: from playwright.sync_api import sync_playwright
 except ImportError: sync_playwright = None
 
 CHROMIUM = os.environ.get('FSE_CHROMIUM') or ('/usr/bin/chromium' if Path('/usr/bin/chromium').exists() else None)
-WIDGETS = dict(warp=(WarpPlayground, 'warp.json'), losses=(LossExplorer, None),
+
+def small_runs():
+    "Two runs of three moments: the points of one leave the middle, those of the other stay"
+    faces = torch.from_numpy(toy_faces(2, seed=3, size=60).images).permute(0,3,1,2)/127.5-1
+    def moment(i, spread):
+        pts = torch.tensor([[-spread,0.],[spread,.2]])
+        return 10*i,pts.expand(4,2,2),pts.expand(2,2,2)+.1,5-i*spread
+    runs = {name:[moment(i, i*spread) for i in range(3)] for name,spread in (('good',.3),('stuck',0.))}
+    return TrainingScrubber(faces, faces.flip(-1), runs)
+
+WIDGETS = dict(warp=(WarpPlayground, 'warp.json'), losses=(LossExplorer, None), training=(small_runs, None),
                fewshot=(FewShotPlayground, 'fewshot.json'), results=(ResultsBrowser, 'results.json'))
 
 PAGE = '''<!doctype html><html lang="en"><head><meta charset="utf-8">
@@ -315,6 +327,31 @@ def test_fewshot():
         button(p, 'Start over')
         assert not any(state(p, 'fewshot')['clicks'])
 
+def test_training():
+    "Slider, runs and `Play`: the points and the words of the moment that is asked for"
+    with browser() as open_page:
+        made = small_runs().state
+        p = open_page(['training'], training=made)
+        def shown(): return p.evaluate("""[...document.querySelectorAll('#training .fse-frames svg')].map(
+            s => [...s.querySelectorAll('.fse-point')].map(c => [+c.getAttribute('cx'), +c.getAttribute('cy')]))""")
+        note = p.locator('#training .fse-note')
+        close(shown(), made['points'][0][2])
+        assert note.inner_text()=='good, after 20 steps: error 3.8 px', note.inner_text()
+        assert p.locator('#training .fse-true').count()==4 # rings on the two images, none on their warps
+        p.get_by_label('training step').focus()
+        p.keyboard.press('ArrowLeft')
+        settle(p)
+        close(shown(), made['points'][0][1])
+        p.get_by_label('run').select_option('1')
+        settle(p)
+        assert note.inner_text().startswith('stuck, after 10 steps')
+        close(shown(), made['points'][1][1])
+        put(p, 'training', at=2)
+        button(p, 'Play')
+        p.wait_for_function("document.querySelector('#training').fseModel.get('at')==2 "
+                            "&& document.querySelector('#training button').textContent=='Play'")
+        close(shown(), made['points'][1][2])
+
 def test_labels():
     "A label shows no more decimals than its slider has steps, however it was set, and lies on no other on a phone"
     with browser() as open_page:
@@ -395,7 +432,8 @@ def shots(folder):
     truth = shipped('fewshot.json')['truth']
     two_bumps = [[[-6.5,.5,2.5,1],[4,-9,1.5,.6]],[[7.5,.5,2.5,1]]]
     states = dict(fewshot=dict(clicks=[*truth[:3],[],[]], active=2), results=dict(query='recipe'),
-                  losses=dict(rotate=15, shift=[2,0], maps1=two_bumps), warp=dict(shift=[0]*10+[.12,-.1]+[0]*20))
+                  losses=dict(rotate=15, shift=[2,0], maps1=two_bumps), warp=dict(shift=[0]*10+[.12,-.1]+[0]*20),
+                  training=small_runs().state)
     with browser() as open_page:
         for theme in ('light','dark'):
             for width in (390,1280):
