@@ -1,29 +1,125 @@
-"""Memory of `fse_detect`: most that it ever holds, for 1,000 and for 10,000 images, each in a process of its own
+"""What many images cost: engines, decoding, number of images, number of landmarks, size of the squares
 
     python benchmarks/many.py
 
-The images are links to 50 drawn faces of 160 pixels, the detector is a small one (squares of 40 pixels), so that most
-of the time goes into decoding. Time is that of the whole command, imports and review included."""
-import argparse, os, resource, subprocess, sys, tempfile, time
+Engines: PyTorch as it is, compiled, and ONNX Runtime compute the same graph, from bytes to pixels. They take turns, so
+that a busy machine slows all of them alike. With one thread the seconds are those of the processor, with two threads
+those of the fastest round by the clock. Decoding is measured apart. Memory is the most that `fse_detect` ever holds, in
+a process of its own; its images are links to 50 drawn faces of 160 pixels, its detector is small (squares of 40
+pixels), and its time is that of the whole command, imports and review included."""
+import argparse, io, os, resource, statistics, subprocess, sys, tarfile, tempfile, time
 from pathlib import Path
 
-import torch
+import numpy as np, onnxruntime as ort, torch
+from PIL import Image
 
 from common import record
 from fse_nb.confidence import Confidence
 from fse_nb.data import Geometry, toy_faces
-from fse_nb.export import save_detector
+from fse_nb.decode import decode_square, load_image
+from fse_nb.detect import detect
+from fse_nb.export import OnnxGraph, load_detector, save_detector, to_onnx
 from fse_nb.model import LandmarkDetector
 
-IMAGES = 1_000,10_000
+IMAGES = 1_000,5_000,20_000
 
 COMMAND = '''
-import resource, sys
+import re, resource, sys
+from pathlib import Path
 from fse_nb.cli import fse_detect
-folder,model,csv = sys.argv[1:]
-fse_detect(folder, model=model, csv=csv, device='cpu')
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+images,model,csv = sys.argv[1:]
+fse_detect(images, model=model, csv=csv, device='cpu')
+status = Path('/proc/self/status') # ru_maxrss begins with what the process before it held, which started this one
+own = re.search(r'VmHWM:\\s+(\\d+)', status.read_text())[1] if status.exists() else None
+print(own or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 '''
+
+def seconds(f):
+    "Of a call: by the clock, and of the processor"
+    clock,cpu = time.perf_counter(),time.process_time()
+    f()
+    return time.perf_counter()-clock,time.process_time()-cpu
+
+def in_turns(ways, rounds, threads, images):
+    "Images a second of each way, and its ratio to the first"
+    times = {name:[] for name in ways}
+    for f in ways.values(): f()
+    for _ in range(rounds):
+        for name,f in ways.items(): times[name].append(seconds(f)[1 if threads==1 else 0])
+    first = next(iter(times.values()))
+    typical = statistics.median if threads==1 else min
+    ratio = lambda t: statistics.median(a/b for a,b in zip(first, t)) if threads==1 else min(first)/min(t)
+    return {name:dict(images_per_second=round(images/typical(t), 1), ratio=round(ratio(t), 2))
+            for name,t in times.items()}
+
+def session(file, threads):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
+
+def compiled(graph, x):
+    "The graph compiled by PyTorch, or why that does not work"
+    torch.compiler.reset()
+    fast = torch.compile(graph)
+    try: fast(x)
+    except Exception as error: return None,str(error).strip().splitlines()[0][:200]
+    return fast,None
+
+def engines(folder, names, compile_these, n=64, rounds=9):
+    "PyTorch, compiled, ONNX Runtime, with one thread and with two, in batches of 64, as the command has them"
+    said = {}
+    for name in names:
+        model = load_detector(name)
+        side,channels = model.geometry.size,model.config['n_in']
+        graph,file = OnnxGraph(model).eval(),to_onnx(model, folder/f'{name}.onnx')
+        x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n,side,side,channels), np.uint8))
+        for threads in (1,2):
+            torch.set_num_threads(threads)
+            run = session(file, threads)
+            with torch.inference_mode():
+                ways = dict(eager=lambda: graph(x))
+                fast,why = compiled(graph, x) if name in compile_these else (None,'not measured')
+                if fast is not None: ways['compiled'] = lambda: fast(x)
+                ways['onnx'] = lambda: run.run(None, dict(image=x.numpy()))
+                far = (graph(x)[0]-torch.from_numpy(ways['onnx']()[0])).abs().max().item()
+                got = in_turns(ways, rounds, threads, n)
+            if why and name in compile_these: got['compiled'] = why
+            said.setdefault(name, {})[f'{threads} thread{"s"*(threads>1)}'] = got|dict(far_px=round(far, 5))
+            print(name, threads, got, flush=True)
+    torch.set_num_threads(1)
+    return said
+
+def decoding(folder, sizes=((640,480),(1600,1200),(4000,3000)), n=12):
+    "JPEGs as squares of 100 pixels: read at a part of their size, and in full; and how far landmarks move by that"
+    faces,model,said = toy_faces(n, seed=3, size=320).images,load_detector('faces-10'),{}
+    for w,h in sizes:
+        files = []
+        for i,face in enumerate(faces):
+            picture = Image.new('RGB', (w,h), (90,110,130))
+            picture.paste(Image.fromarray(face).resize((h,h), Image.BICUBIC), ((w-h)//2,0))
+            files.append(folder/f'{w}_{i}.jpg')
+            picture.save(files[-1], quality=90)
+        part = lambda: [decode_square(f, model.geometry)[0] for f in files]
+        full = lambda: [decode_square(load_image(f), model.geometry)[0] for f in files]
+        points = [detect(model, torch.from_numpy(np.stack(squares())).permute(0,3,1,2)) for squares in (part,full)]
+        px = (points[0]-points[1]).norm(dim=-1)*model.geometry.size/2
+        got = in_turns(dict(full=full, part=part), 5, 1, n)
+        said[f'{w}x{h}'] = got|dict(landmarks_px=dict(mean=round(px.mean().item(), 3), most=round(px.max().item(), 3)))
+        print(w, h, said[f'{w}x{h}'], flush=True)
+    return said
+
+def costs(n=32, rounds=5):
+    "Milliseconds of the processor an image, against K and against the side of the squares"
+    def ms(k, size):
+        torch.manual_seed(0)
+        model = LandmarkDetector(k, geometry=Geometry.of_size(size)).eval()
+        x = torch.randint(0, 256, (n,3,size,size), dtype=torch.uint8)
+        detect(model, x)
+        return round(1000/n*statistics.median(seconds(lambda: detect(model, x))[1] for _ in range(rounds)), 2)
+    by_k = {str(k):ms(k, 100) for k in (5,10,20,30,40,50)}
+    by_size = {str(size):ms(10, size) for size in (50,75,100,150,200)}
+    print(by_k, by_size, flush=True)
+    return dict(landmarks=by_k, side=by_size)
 
 def links(folder, faces, n):
     "A folder of n links to a few images"
@@ -31,36 +127,59 @@ def links(folder, faces, n):
     for i in range(n): os.symlink(faces[i%len(faces)], folder/f'{i:06d}.png')
     return folder
 
-def measured(folder, model, csv):
-    "Most memory (MB), seconds of the processor, and rows of the table"
-    began = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = subprocess.run([sys.executable,'-c',COMMAND,folder,model,csv], capture_output=True, text=True, check=True)
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = ended.ru_utime+ended.ru_stime-began.ru_utime-began.ru_stime
-    unit = 2**20 if sys.platform=='darwin' else 2**10 # bytes there, kilobytes elsewhere
-    return int(said.stdout.split()[-1])/unit,seconds,len(csv.read_text().splitlines())-1
+def shard(file, faces, n):
+    "A tar archive of n copies of a few images"
+    data = [f.read_bytes() for f in faces]
+    with tarfile.open(file, 'w') as t:
+        for i in range(n):
+            member = tarfile.TarInfo(f'{i:06d}.png')
+            member.size = len(data[i%len(data)])
+            t.addfile(member, io.BytesIO(data[i%len(data)]))
+    return file
 
-def main():
+def measured(images, model, csv):
+    "Most memory (MB), seconds of the processor, seconds, and rows of the table"
+    began,clock = resource.getrusage(resource.RUSAGE_CHILDREN),time.perf_counter()
+    said = subprocess.run([sys.executable,'-c',COMMAND,images,model,csv], capture_output=True, text=True, check=True)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = ended.ru_utime+ended.ru_stime-began.ru_utime-began.ru_stime
+    unit = 2**20 if sys.platform=='darwin' else 2**10 # bytes there, kilobytes elsewhere
+    with open(csv) as f: rows = sum(1 for _ in f)-1
+    return dict(peak_mb=round(int(said.stdout.split()[-1])/unit), cpu_seconds=round(cpu, 1),
+                seconds=round(time.perf_counter()-clock, 1)),rows
+
+def numbers(d, images):
+    "Memory and time of the whole command, against the number of images"
+    faces = [f.resolve() for f in toy_faces(50, seed=1, size=160).save_images(d/'faces').files]
+    torch.manual_seed(0)
+    model = LandmarkDetector(10, geometry=Geometry.of_size(40))
+    model.confidence = Confidence([-6.]*10, [-3.]*10, doubt=.5)
+    file,said = save_detector(model, d/'small.safetensors'),{}
+    for n in images:
+        said[str(n)],rows = measured(links(d/str(n), faces, n), file, d/f'{n}.csv')
+        assert rows==n
+        print(f'{n:,} images: {said[str(n)]}', flush=True)
+    n = images[1]
+    tar,rows = measured(shard(d/'shard.tar', faces, n), file, d/'tar.csv')
+    assert rows==n
+    print(f'{n:,} images in a tar archive: {tar}', flush=True)
+    return said,{str(n):tar}
+
+def main(images):
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
-        faces = [f.resolve() for f in toy_faces(50, seed=1, size=160).save_images(d/'faces').files]
-        torch.manual_seed(0)
-        model = LandmarkDetector(10, geometry=Geometry.of_size(40))
-        model.confidence = Confidence([-6.]*10, [-3.]*10, doubt=.5)
-        file = save_detector(model, d/'small.safetensors')
-        said = {}
-        for n in IMAGES:
-            began = time.perf_counter()
-            megabytes,seconds,rows = measured(links(d/str(n), faces, n), file, d/f'{n}.csv')
-            assert rows==n
-            said[str(n)] = dict(peak_mb=round(megabytes), cpu_seconds=round(seconds, 1),
-                                seconds=round(time.perf_counter()-began, 1))
-            print(f'{n:,} images: at most {megabytes:.0f} MB, {seconds:.0f} s on the processor', flush=True)
-    few,many = (said[str(n)] for n in IMAGES)
-    ratio = many['peak_mb']/few['peak_mb']
-    print(f'ten times the images, {ratio:.2f} times the memory (bound: 1.15)')
-    record('many', images=said, ratio=round(ratio, 3), bound=1.15)
+        of_engines = engines(d, ('faces-10','cats-10','digits-3'), ('faces-10',))
+        of_decoding,of_cost = decoding(d),costs()
+        said,tar = numbers(d, images)
+    few,many = (said[str(n)]['peak_mb'] for n in (images[0],images[-1]))
+    print(f'{images[-1]//images[0]} times the images, {many/few:.2f} times the memory (bound: 1.15)')
+    fast = of_engines['faces-10']['1 thread']['onnx']['ratio']
+    print(f'faces-10, one thread: ONNX Runtime {fast:.2f} times as fast as PyTorch (bar: 1.5)')
+    record('many', 'onnxruntime', 'pillow', engines=of_engines, decoding=of_decoding, cost_ms=of_cost, images=said,
+           tar=tar, ratio=round(many/few, 3), bound=1.15, onnx_bar=1.5)
 
 if __name__=='__main__':
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--images', default=','.join(map(str, IMAGES)), help='numbers of images, with commas')
+    main([int(o) for o in parser.parse_args().images.split(',')])
