@@ -26,6 +26,7 @@ RECORDS = dict(
     yaleb={'yaleb_faces-10-dilated_both_s0':('aligned','moved','static_moved','config'),
            'yaleb_faces-10-dilated_scales':('rows',)},
     find={'find':('detectors',)},
+    annotate={'annotate':('config','faces-10_toy')},
     ship={},
     gpu={'gpu_device':('notebooks','failed'), 'gpu_speed':('rows','size','arch'),
          'gpu_ours_k10':('curve','config','tests','pairs'), 'gpu_paper_k10':('curve','config','tests','pairs')})
@@ -127,6 +128,7 @@ def test_finetune(): smoke('finetune')
 def test_parsing(): smoke('parsing')
 def test_yaleb(): smoke('yaleb')
 def test_find(): smoke('find')
+def test_annotate(): smoke('annotate')
 def test_ship(): smoke('ship')
 def test_gpu(): smoke('gpu')
 

@@ -1,0 +1,278 @@
+"""The page of fse_label in a real browser: five drawn faces are labelled by mouse and keyboard, and the program is killed.
+
+python tests/test_annotate.py [--shots DIR] [TEST …]   or   pytest tests/test_annotate.py
+Needs playwright and a Chromium, as tests/test_widgets.py."""
+import argparse, re, signal, subprocess, sys, tempfile, time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np, pandas as pd
+from fse_nb.annotate import HIDDEN, MISSING, SEEN, UNTOUCHED, Journal
+from fse_nb.data import read_annotations, toy_faces
+sys.path.insert(0, str(Path(__file__).parent))
+from test_widgets import CHROMIUM, listen, sync_playwright
+
+CALL = "from fse_nb.cli import fse_label\nif __name__=='__main__': fse_label()\n" # as pip writes it
+FACES = toy_faces(40, seed=11, size=160)
+NAMES = ','.join(FACES.names)
+
+def called(folder, *args): return [sys.executable, str(folder/'fse_label'), str(folder/'photos'), '--no-browser', *args]
+
+@contextmanager
+def program(folder, *args, out='labels'):
+    "fse_label on drawn faces; yields the process and the address of its page"
+    if not (folder/'photos').exists(): FACES.save_images(folder/'photos')
+    (folder/'fse_label').write_text(CALL)
+    command = called(folder, '--out', str(folder/out), *args)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in process.stdout:
+            if found := re.match(r'label here: (\S+)', line): break
+        else: raise AssertionError('fse_label did not say where its page is')
+        yield process,found[1]
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+@contextmanager
+def page_of(address, trouble, width=1280, height=800, **context):
+    "The page in a browser, its help closed"
+    with sync_playwright() as pw:
+        chrome = pw.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
+        page = chrome.new_context(viewport=dict(width=width, height=height), **context).new_page()
+        page.set_default_timeout(20000)
+        listen(page, address, trouble)
+        page.goto(address)
+        until(page, 'document.querySelector("#annotate").fseAnnotator')
+        if page.locator('dialog[open]').count(): page.keyboard.press('Escape')
+        yield page
+        chrome.close()
+
+def state(page):
+    "The image that is shown: number, name, points, visible"
+    settle(page)
+    return page.evaluate('document.querySelector("#annotate").fseAnnotator.state()')
+
+def until(page, condition, arg=None, seconds=20):
+    "Wait for a condition; evaluated from outside, as the page itself may evaluate no text"
+    for _ in range(20*seconds):
+        if page.evaluate(condition, arg): return
+        page.wait_for_timeout(50)
+    raise AssertionError(f'in vain: {condition}')
+
+def settle(page):
+    page.evaluate('document.querySelector("#annotate").fseAnnotator.idle()')
+    page.evaluate('() => new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))')
+
+def on_screen(page, x, y):
+    "Where a pixel of the image is on the screen"
+    return page.evaluate('''([x, y]) => { const s = document.querySelector('.fse-ann-svg'), r = s.getBoundingClientRect(), v = s.viewBox.baseVal;
+        return [r.left + (x - v.x) / v.width * r.width, r.top + (y - v.y) / v.height * r.height]; }''', [float(x), float(y)])
+
+def truth_of(s): return FACES.points[int(re.search(r'_(\d+)\.png', s['name'])[1])]
+
+def click(page, x, y): page.mouse.click(*on_screen(page, x, y))
+
+def drag(page, a, b):
+    page.mouse.move(*on_screen(page, *a))
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, *(np.add(a, b)/2)))
+    page.mouse.move(*on_screen(page, *b))
+    page.mouse.up()
+    settle(page)
+
+def next_image(page, was):
+    "Enter, and the image after it"
+    page.keyboard.press('Enter')
+    until(page, 'i => document.querySelector("#annotate").fseAnnotator.state()?.i !== i', was['i'])
+    return state(page)
+
+def label_one(page, correct=4.):
+    "All points of the image: clicked where nothing is proposed, dragged where the proposal is wrong; returns how many"
+    s = state(page)
+    truth,dragged = truth_of(s),0
+    for k,at in enumerate(truth):
+        if s['proposal'][k] is None: click(page, *at)
+        elif np.linalg.norm(np.subtract(s['proposal'][k], at))>correct:
+            drag(page, s['proposal'][k], at)
+            dragged += 1
+    return state(page),truth,dragged
+
+def last_states(folder):
+    "What the journal says of each image"
+    return {Path(o['image']).name:o for o in Journal(folder/'labels'/'labels.jsonl').records if 'image' in o}
+
+def wait_for_table(folder, n):
+    "The table of labels, as soon as it has n rows"
+    for _ in range(100):
+        file = folder/'labels'/'labels.csv'
+        if file.exists() and len(table := pd.read_csv(file))==n: return table
+        time.sleep(.1)
+    raise AssertionError(f'labels.csv has no {n} rows')
+
+def test_five_faces():
+    "Labels, curve, predictions and files of a session, against the truth"
+    trouble = []
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp)
+        with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
+            assert 'Click the left_eye' in page.locator('.fse-ann-prompt').inner_text()
+            assert page.locator('.fse-ann-done').is_disabled()
+            truths = {}
+            for n in range(5):
+                s,truth,dragged = label_one(page)
+                assert (n>0)==(s['proposal'][0] is not None) and (n==0 or dragged<=5)
+                placed = [k for k in range(5) if s['visible'][k]==SEEN]
+                assert np.abs(np.reshape([s['points'][k] for k in placed], (-1,2))-truth[placed]).max(initial=0)<1
+                truths[s['name']] = truth
+                next_image(page, s)
+            table = wait_for_table(folder, 5)
+            until(page, 'document.querySelector("#annotate").fseAnnotator.info().curve.length')
+            assert '5 of 40' in page.locator('.fse-ann-progress').inner_text()
+            got = read_annotations(folder/'labels'/'labels.csv')
+            error = [np.linalg.norm(p-truths[f.name], axis=1).max() for f,p in zip(got.files, got.points)]
+            assert len(table)==5 and max(error)<4.5, error
+            page.get_by_role('button', name='Apply to all').click()
+            until(page, 'document.querySelector("#annotate").fseAnnotator.info().job?.startsWith("wrote")')
+            pred = read_annotations(folder/'labels'/'predictions.csv')
+            order = [int(f.stem.split('_')[1]) for f in pred.files]
+            eyes = np.linalg.norm(FACES.points[:,0]-FACES.points[:,1], axis=1)[order]
+            errors = np.linalg.norm(pred.points-FACES.points[order], axis=2).mean(1)/eyes
+            assert len(pred)==40 and errors.mean()<.15, errors.mean()
+            assert len(pd.read_csv(folder/'labels'/'review.csv'))==20
+            page.get_by_label('format').select_option('coco')
+            page.get_by_role('button', name='Write labels as').click()
+            until(page, 'document.querySelector(".fse-note").textContent.includes("labels.json")')
+            assert len(read_annotations(folder/'labels'/'labels.json'))==5
+    assert not trouble, trouble
+
+def test_keys():
+    "Hidden, missing, nudged, undone, zoomed: by keyboard, and every state on disk"
+    trouble = []
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp)
+        with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
+            s,truth,_ = label_one(page)
+            press = page.keyboard.press
+            press('3')
+            press('h')
+            assert state(page)['visible']==[SEEN,SEEN,HIDDEN,SEEN,SEEN]
+            press('ArrowRight')
+            press('Shift+ArrowDown')
+            moved = np.subtract(state(page)['points'][2], s['points'][2])
+            assert np.allclose(moved, [1,5], atol=.01), moved
+            press('5')
+            press('m')
+            after = state(page)
+            assert after['visible']==[SEEN,SEEN,HIDDEN,SEEN,MISSING]
+            assert last_states(folder)[s['name']]['visible']==after['visible']
+            for _ in range(2): press('z')
+            until(page, 'document.querySelector("#annotate").fseAnnotator.state().visible[4]===2')
+            settle(page)
+            assert np.allclose(np.subtract(state(page)['points'][2], s['points'][2]), [1,0], atol=.01)
+            wide = page.evaluate('document.querySelector(".fse-ann-svg").viewBox.baseVal.width')
+            press('1')
+            press('f')
+            settle(page)
+            near = page.evaluate('document.querySelector(".fse-ann-svg").viewBox.baseVal.width')
+            assert near<.3*wide
+            drag(page, state(page)['points'][0], np.add(state(page)['points'][0], [3.3,0])) # in a zoomed image
+            assert abs(state(page)['points'][0][0]-s['points'][0][0]-3.3)<.2
+            next_image(page, s)
+            done = last_states(folder)[s['name']]
+            assert done['done'] and done['visible'][2]==HIDDEN
+            first = state(page)
+            press('n') # later
+            until(page, 'i => document.querySelector("#annotate").fseAnnotator.state().i !== i', first['i'])
+            press('?')
+            assert page.locator('dialog[open]').count()==1
+    assert not trouble, trouble
+
+def test_killed():
+    "kill -9 in the middle of an image loses nothing that was said to be saved; the command goes on there"
+    trouble = []
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp)
+        with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
+            whole,_,_ = label_one(page)
+            begun = next_image(page, whole)
+            drag(page, begun['proposal'][1], np.add(begun['proposal'][1], [6,-4]))
+            begun = state(page)
+            assert page.locator('.fse-ann-saved').inner_text()=='saved'
+            second = subprocess.run(called(folder, '--out', str(folder/'labels')), capture_output=True, text=True)
+            assert second.returncode and 'another process' in second.stderr, second.stderr
+            process.kill()
+            process.wait()
+            drag(page, begun['points'][1], np.add(begun['points'][1], [2,2]))
+            until(page, 'document.querySelector(".fse-ann-saved").textContent==="NOT SAVED"')
+            assert 'does not answer' in page.locator('.fse-ann-trouble').inner_text()
+        with open(folder/'labels'/'labels.jsonl', 'a') as f: f.write('{"image": "../photos/toy11_0000')
+        trouble.clear() # of the requests that nobody answered
+        with program(folder) as (process,address), page_of(address, trouble) as page:
+            assert '1 of 40' in page.locator('.fse-ann-progress').inner_text()
+            page.get_by_label('images shown').select_option('all')
+            page.locator(f'[data-i="{begun["i"]}"]').click()
+            until(page, 'i => document.querySelector("#annotate").fseAnnotator.state().i === i', begun['i'])
+            again = state(page)
+            assert again['visible']==[UNTOUCHED,SEEN]+[UNTOUCHED]*3
+            assert np.allclose(again['points'][1], begun['points'][1], atol=1e-3)
+            assert np.allclose(last_states(folder)[whole['name']]['points'], whole['points'], atol=1e-3)
+            page.keyboard.press('z') # also what was done before
+            until(page, 'document.querySelector("#annotate").fseAnnotator.state().visible.every(v => v === -1)')
+    assert not trouble, trouble
+
+def test_many():
+    "Ten thousand images: elements and pictures of those in sight only"
+    trouble = []
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp)
+        photos = FACES.save_images(folder/'photos')
+        for i in range(10_000-len(photos)): (folder/'photos'/f'x{i:05d}.png').symlink_to(photos.files[i%40])
+        with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
+            asked = []
+            page.on('request', lambda r: asked.append(r.url) if '/thumb/' in r.url else None)
+            assert page.locator('.fse-ann-tile').count()<40
+            page.evaluate('document.querySelector(".fse-ann-strip").scrollLeft = 76*7000')
+            until(page, '[...document.querySelectorAll(".fse-ann-tile")].some(o => +o.dataset.i === 7003)')
+            page.wait_for_timeout(500)
+            assert 0<len(asked)<60, len(asked)
+    assert not trouble, trouble
+
+def shots(folder):
+    "Pictures of the page: two widths, two themes, the beginning and later"
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as tmp:
+        with program(Path(tmp), '--names', NAMES) as (process,address):
+            with page_of(address, []) as page:
+                page.screenshot(path=folder/'empty.png')
+                page.keyboard.press('?')
+                page.screenshot(path=folder/'help.png')
+                page.keyboard.press('Escape')
+                for _ in range(7): next_image(page, label_one(page)[0])
+                until(page, 'document.querySelector("#annotate").fseAnnotator.info().curve.length>3')
+            for width,height in ((390,844),(1280,800)):
+                for theme in ('light','dark'):
+                    with page_of(address, [], width, height, color_scheme=theme) as page:
+                        page.keyboard.press('2')
+                        settle(page)
+                        page.wait_for_timeout(800)
+                        assert page.evaluate('document.documentElement.scrollWidth')<=width
+                        page.screenshot(path=folder/f'page_{width}_{theme}.png')
+
+if sync_playwright is None: # said once, by both ways of running
+    print('playwright is not here: the page of fse_label is not tested in a browser')
+    for name in [name for name in globals() if name.startswith('test_')]: del globals()[name]
+
+if __name__=='__main__':
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--shots', help='folder for pictures, instead of the tests')
+    parser.add_argument('tests', nargs='*', help='parts of names; default: all')
+    args = parser.parse_args()
+    if args.shots: shots(args.shots)
+    else:
+        for name,test in [o for o in globals().items() if o[0].startswith('test_')]:
+            if args.tests and not any(part in name for part in args.tests): continue
+            test()
+            print('ok', name)
