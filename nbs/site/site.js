@@ -7,7 +7,7 @@ sheet('site.css');
 if (document.querySelector('math')) sheet('math.css'); // a font with the sizes and spaces that formulas need
 if (!document.querySelector('#quarto-content, #quarto-header')) { // rendered by Pandoc alone
   body.classList.add('fse-plain');
-  document.querySelectorAll('style').forEach(s => { if (s.textContent.includes('[class^=callout]') || s.textContent.includes('pre > code.sourceCode')) s.remove(); });
+  document.querySelectorAll('style').forEach(s => { if (['[class^=callout]', 'pre > code.sourceCode', 'header {'].some(t => s.textContent.includes(t))) s.remove(); });
   document.querySelectorAll('figcaption[aria-hidden]').forEach(e => e.removeAttribute('aria-hidden')); // it may hold links
   const main = document.createElement('main'), head = document.querySelector('#title-block-header');
   if (!document.querySelector('main')) { (head || body.firstElementChild).before(main); while (main.nextElementSibling) main.append(main.nextElementSibling); }
