@@ -255,6 +255,7 @@ def _is_video(file): return Path(file).suffix.lower() in _VIDEOS
 def _track(what, model, csv, draw, smooth, device):
     "`fse_detect` of a video"
     if len(what)>1: raise ValueError(f'{len(what)} files, with a video among them: give one video at a time')
+    if int(os.environ.get('WORLD_SIZE', 1))>1: raise ValueError('a video is followed by one process: start one')
     if not 0<=smooth<=60: raise ValueError(f'--smooth is {smooth}: give a part of a second, such as 0.05')
     if csv.suffix.lower()=='.parquet': raise ValueError('the table of a video is a .csv')
     if draw and not draw.suffix: draw = draw/f'{Path(what[0]).stem}.mp4'
