@@ -13,6 +13,8 @@ points by a linear map, in % of the distance of the eyes, in the windows that we
 squares of the same objects. The map of faces is fitted on squares; that of cats on the other 23 photographs, cut as
 the training heads were. Seconds are those of the processor, so that others on the machine do not count."""
 import time, warnings
+from pathlib import Path
+
 import numpy as np, torch
 
 from common import CATEGORIES, Folders, chosen, parser, points_of
@@ -88,7 +90,7 @@ def without(model, pictures):
     "Share of pictures without the object that are called doubtful, and what each scores"
     found,seconds = timed(model, pictures)
     return dict(pictures=len(pictures), doubtful=float(found.meta.doubtful.mean()), seconds=seconds,
-                scores=dict(zip(map(str, found.files), found.meta.score.round(3).tolist())))
+                scores=dict(zip([f.name for f in map(Path, found.files)], found.meta.score.round(3).tolist())))
 
 def head_windows(s):
     "Photographs of cats with the squares in which the heads of the training images lie (the card of cats-10)"

@@ -137,7 +137,8 @@ def _detect_found(model, images, max_objects, bs, with_confidence, shifts):
         raise ValueError('find=True looks at photographs: give files or arrays, not tensors or squares')
     windows = find_objects(model, images, max_objects)
     if not len(windows): raise ValueError(f'none of the images can be read; the first: {windows.problems.problem[0]}')
-    found = _detect_files(model, windows, bs, with_confidence, shifts)
+    squares = declared(model).decode(windows, warn_small=False)
+    found = _detect_files(model, squares, bs, with_confidence, shifts)
     found.meta = windows.meta if found.meta is None else found.meta.join(windows.meta)
     found.crop,found.problems = windows.crop,windows.problems
     return found

@@ -183,7 +183,7 @@ def _level(model, image, side, hang):
     size = 16*max(1, round(geometry.square*(max(w, h)+2*more)/side/16))
     level,crop = replace(geometry, square=size, border=0, crop=size, method='pad'),(-more,-more,w+more,h+more)
     square,box,_ = decode_square(image, level, crop=crop, min_size=1)
-    x = level.see(torch.from_numpy(square)[None].permute(0,3,1,2))
+    x = level.see(torch.from_numpy(square.copy())[None].permute(0,3,1,2))
     left,top,wide,high = (o*level.seen/size for o in plan_square(w, h, level, crop).dst)
     pixel = (box[2]-box[0])/level.seen # of the level, in pixels of the image
     (x0,x1),(y0,y1) = _in_sixteens(left, left+wide),_in_sixteens(top, top+high) # an oblong image fills a part of it
