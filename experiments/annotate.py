@@ -3,12 +3,13 @@
     python experiments/annotate.py
     python experiments/annotate.py --detectors faces-10 --draws 20
 
-The points that a person would set are the annotated ones. Toy faces, and rows of the cfp *training* split (never of its
-test split): of each draw 500 images may be labelled, 1,000 others measure. `error`: mean over the draws and its standard
-deviation, in % of the distance of the eyes, of the map of n labels. `chosen`: each image by `what_teaches`, as fse_label
-chooses. `random`: in random order. `least_certain`: the image with the smallest mean confidence first. `mean_shape`: no
-map; the points start at the mean of n random labels, as where every image is drawn from scratch. `all`: the map of all
-images that may be labelled. `ratio`: error of n labels over that of all."""
+The points that a person would set are the annotated ones. Toy faces, and rows of the cfp *training* split (never of
+its test split): of each draw 500 images may be labelled, 1,000 others measure. `error`: mean over the draws and its
+standard deviation, in % of the distance of the eyes, of the map of n labels. `chosen`: each image by `what_teaches`,
+as fse_label chooses. `random`: in random order. `least_certain`: the image with the smallest mean confidence first.
+`mean_shape`: no map; the points start at the mean of n random labels, as where every image is drawn from scratch.
+`all`: the map of all images that may be labelled. `ratio`: error of n labels over that of all. The settings of
+`what_teaches` were chosen on 3,000 rows of this split and on other toy faces."""
 import numpy as np, torch
 
 from common import Folders, chosen, decoded, parser, points_of
@@ -58,9 +59,10 @@ def draws_of(model, cache, args, counts):
 def table(errors, counts):
     "Rows for the record"
     whole = errors['all'].mean()
-    curves = {name:[dict(n=n, error=round(e.mean(), 3), sd=round(e.std(ddof=1), 3), ratio=round(e.mean()/whole, 3))
+    curves = {name:[dict(n=n, **{k:round(float(v), 3) for k,v in
+                    dict(error=e.mean(), sd=e.std(ddof=1), ratio=e.mean()/whole).items()})
                     for n,e in zip(counts, o.T)] for name,o in errors.items() if name!='all'}
-    return dict(all=round(whole, 3), all_sd=round(errors['all'].std(ddof=1), 3))|curves
+    return dict(all=round(float(whole), 3), all_sd=round(float(errors['all'].std(ddof=1)), 3))|curves
 
 def arguments():
     p = parser(__doc__)

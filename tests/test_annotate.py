@@ -1,4 +1,4 @@
-"""The page of fse_label in a real browser: five drawn faces are labelled by mouse and keyboard, and the program is killed.
+"""The page of fse_label in a real browser: drawn faces are labelled by mouse and keyboard, and the program is killed.
 
 python tests/test_annotate.py [--shots DIR] [TEST …]   or   pytest tests/test_annotate.py
 Needs playwright and a Chromium, as tests/test_widgets.py."""
@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from fse_nb.annotate import HIDDEN, MISSING, SEEN, UNTOUCHED, Journal
+from fse_nb.annotate import HIDDEN, MISSING, SEEN, UNTOUCHED, Annotator, Journal
 from fse_nb.data import read_annotations, toy_faces
+from fse_nb.widgets import esm
 sys.path.insert(0, str(Path(__file__).parent))
 from test_widgets import CHROMIUM, listen, sync_playwright
 
@@ -65,10 +66,13 @@ def settle(page):
     page.evaluate('document.querySelector("#annotate").fseAnnotator.idle()')
     page.evaluate('() => new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))')
 
+ON_SCREEN = '''([x, y]) => {
+    const s = document.querySelector('.fse-ann-svg'), r = s.getBoundingClientRect(), v = s.viewBox.baseVal;
+    return [r.left + (x - v.x) / v.width * r.width, r.top + (y - v.y) / v.height * r.height]; }'''
+
 def on_screen(page, x, y):
     "Where a pixel of the image is on the screen"
-    return page.evaluate('''([x, y]) => { const s = document.querySelector('.fse-ann-svg'), r = s.getBoundingClientRect(), v = s.viewBox.baseVal;
-        return [r.left + (x - v.x) / v.width * r.width, r.top + (y - v.y) / v.height * r.height]; }''', [float(x), float(y)])
+    return page.evaluate(ON_SCREEN, [float(x), float(y)])
 
 def truth_of(s): return FACES.points[int(re.search(r'_(\d+)\.png', s['name'])[1])]
 
@@ -237,6 +241,35 @@ def test_many():
             until(page, '[...document.querySelectorAll(".fse-ann-tile")].some(o => +o.dataset.i === 7003)')
             page.wait_for_timeout(500)
             assert 0<len(asked)<60, len(asked)
+    assert not trouble, trouble
+
+AS_TEXT = """text => {
+    const heard = [], model = {on: (e, f) => heard.push(f), off() {}, get() {}, set() {}, save_changes() {},
+        send: async m => { const r = await window.answer(m); heard.forEach(f => f({id: m.id, ...r})); }};
+    document.body.innerHTML = '<div id="annotate"></div>';
+    return import(URL.createObjectURL(new Blob([text], {type: 'text/javascript'})))
+        .then(m => m.default.render({model, el: document.querySelector('#annotate')})).then(() => null); }"""
+
+def test_widget():
+    "The module as anywidget gets it, its messages answered by `Annotator`"
+    with tempfile.TemporaryDirectory() as tmp, sync_playwright() as pw:
+        widget = Annotator(FACES.save_images(Path(tmp)/'photos'), NAMES, out=Path(tmp)/'labels')
+        heard,trouble = {},[]
+        widget.send = lambda message: heard.update({message['id']:message})
+        def answer(message):
+            widget._asked(widget, message, [])
+            return heard.pop(message['id'])
+        page = pw.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox']).new_page()
+        listen(page, 'about:blank', trouble)
+        page.expose_function('answer', answer)
+        page.evaluate(AS_TEXT, esm('annotate'))
+        if page.locator('dialog[open]').count(): page.keyboard.press('Escape')
+        page.locator('.fse-ann-svg').focus()
+        s,truth,_ = label_one(page)
+        next_image(page, s)
+        assert np.allclose(widget.session.points[s['i']], truth, atol=1)
+        assert widget.session.labelled==[s['i']] and state(page)['proposal'][0] is not None
+        widget.close()
     assert not trouble, trouble
 
 def shots(folder):

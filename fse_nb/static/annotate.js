@@ -126,7 +126,6 @@ async function render({model, el}) {
   async function open(i) {
     const o = await ask('open', {i});
     if (failed(o)) return;
-    const proposed = !!s || info.labelled > 0;
     s = {...o, points: o.points ?? []};
     empty.hidden = !o.problem;
     if (o.problem) empty.replaceChildren(h('p', {}, `${o.name} cannot be read: ${o.problem}`), button('Next image', () => next(true)));
