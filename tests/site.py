@@ -562,7 +562,10 @@ def main():
     with sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         if args.shots: return shots(browser, base, names, args.shots, args.full)
-        for n in names: bad += check_page(browser, n, base, axe)
+        for n in names:
+            found = check_page(browser, n, base, axe)
+            if found: print('', *dict.fromkeys(found), sep='\n    ', flush=True) # at once: a run takes long
+            bad += found
         if 'live.html' in names: bad += space_checks(browser, axe)
         browser.close()
     server.shutdown()
