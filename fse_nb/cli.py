@@ -369,7 +369,7 @@ def train_test(
 @call_parse
 def fse_label(
     *files:str, # images, folders of images, patterns, or a .txt with the path of an image a line
-    names:str=None, # of the points, with commas, such as left_eye,right_eye,nose (default: those of --labels, or of before)
+    names:str=None, # of the points: left_eye,right_eye,nose (default: those of --labels, or of before)
     model:"a_detector()"='faces-10', # detector that proposes: a name, or a file that fse_train wrote
     labels:"labels('look at and correct')"=None, # annotated images to look at and correct
     out:str='fse_labels', # folder of the labels: labels.csv, and labels.jsonl with every change
