@@ -28,6 +28,8 @@ RECORDS = dict(
     find={'find':('detectors',)},
     annotate={'annotate':('config','faces-10_toy')},
     ship={},
+    ranking={'ranking':('rows','rank_correlation')},
+    temperature={'temperature':('rows',)},
     gpu={'gpu_device':('notebooks','failed'), 'gpu_speed':('rows','size','arch'),
          'gpu_ours_k10':('curve','config','tests','pairs'), 'gpu_paper_k10':('curve','config','tests','pairs')})
 
