@@ -39,7 +39,8 @@ def softened(model, fit, test):
     for t in TEMPERATURES:
         x,xs = (landmarks(o, t) for o in scores)
         error = interocular_error(fit_regressor(x, points_of(fit))(xs), points_of(test), 0, 1)
-        rows.append(dict(temperature=t, error=error_summary(error), near_centres=near_centres(xs, *scores[1].shape[-2:])))
+        share = near_centres(xs, *scores[1].shape[-2:])
+        rows.append(dict(temperature=t, error=error_summary(error), near_centres=share))
     return rows
 
 def main():

@@ -171,7 +171,8 @@ def model_card(
              'found without annotation by *factorized spatial embeddings* (Thewlis, Bilen, Vedaldi, ICCV 2017). '
              f"{n_params(model):,} parameters, body `{config['arch']}`; {_sees(geometry)}.")
     caveat = ('The landmarks have no names: which part of the object a landmark sits on is read off pictures. '
-              'The detector does not search for the object and does not say whether there is one.')
+              'The detector does not search for the object: `fse_detect --find` does. '
+              'A low confidence says that there may be none.')
     rows = '\n'.join(f'| {a} | {b} |' for a,b in _errors(run, geometry)) or '| none recorded | |'
     origin = 'command','pairs','machine','commit','record'
     how = '\n'.join(f'- {k}: {run[k]}' for k in origin if run.get(k) is not None)
