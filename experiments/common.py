@@ -11,6 +11,7 @@ from fse_nb.data import DATASETS, EYES, FLIP, Geometry, ImageCache, cats, celeba
 from fse_nb.data import shoes, toy_faces, w300
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error
+from fse_nb.model import evaluating
 from fse_nb.regress import fit_regressor, procrustes_mean
 from fse_nb.results import write_record
 from fse_nb.train import landmark_learner
@@ -98,6 +99,11 @@ def points_of(cache): return torch.from_numpy(np.asarray(cache.points))
 def floats_of(cache):
     "Squares (N,3,S,S) in [-1,1]"
     return torch.from_numpy(np.array(cache.batch(range(len(cache))))).permute(0,3,1,2)/127.5-1
+
+def maps_of(model, part, cache, bs=100):
+    "What a part of a detector (its body, or all of it) makes of squares: (N,c,h,w) in half precision"
+    one_batch = lambda i: part(model.geometry.see(floats_of(cache[i:i+bs]))).half()
+    with evaluating(model): return torch.cat([one_batch(i) for i in range(0, len(cache), bs)])
 
 def chosen(s, n, seed=0):
     "`n` random rows of a set, in their order"

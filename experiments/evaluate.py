@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np, torch
 
-from common import SETS, Folders, decoded, floats_of, labelled, parser, percent, points_of
+from common import SETS, Folders, decoded, labelled, maps_of, parser, percent, points_of
 from fse_nb.data import FLIP, Geometry, cfp
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error, oracle_error, point_errors
 from fse_nb.export import load_detector
-from fse_nb.model import evaluating, soft_argmax, spatial_softmax
+from fse_nb.model import soft_argmax, spatial_softmax
 from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_chosen, fit_few, fit_regressor, fit_ridge,
                             forward_backward_error, landmarks_under_warps, mirrored, warped_copies)
 from fse_nb.results import origin
@@ -125,18 +125,13 @@ class MapsOnFeatures(torch.nn.Module):
     def means(self, features): return soft_argmax(spatial_softmax(self.maps(features.float()))).flatten(1)
     def forward(self, features): return self.points(self.means(features)).unflatten(1, (-1,2))
 
-def features_of(model, cache, bs=100):
-    "Features (N,c,h,w) of a frozen body, in half precision"
-    body = lambda i: model.body(model.geometry.see(floats_of(cache[i:i+bs]))).half()
-    with evaluating(model): return torch.cat([body(i) for i in range(0, len(cache), bs)])
-
 def frozen(name, which, args, folders, start, epochs=60, bs=64):
     """Error of learned maps on frozen features: all labels teach where to look, so it is no error of landmarks
     (the protocol of Thewlis et al., ICCV 2019, Sec. 4.1)"""
     model,label = load_detector(name),Path(name).stem
     s = labelled(which, model, folders)
     y,ys = points_of(s.train),points_of(s.test)
-    f,fs = features_of(model, s.train),features_of(model, s.test)
+    f,fs = (maps_of(model, model.body, o) for o in (s.train,s.test))
     torch.manual_seed(0)
     head = MapsOnFeatures(f.shape[1], y.shape[1])
     head.points.bias.data.copy_(y.nanmean(0).flatten())

@@ -8,21 +8,16 @@ others. `near_centres` is the share of coordinates within a tenth of a map pixel
 lies anywhere has 0.2. No test split is opened."""
 import torch
 
-from common import Folders, decoded, floats_of, held_rows, parser, points_of
+from common import Folders, decoded, held_rows, maps_of, parser, points_of
 from fse_nb.coords import to_pixels
 from fse_nb.data import cfp, mafl, toy_faces
 from fse_nb.errors import error_summary, interocular_error
 from fse_nb.export import load_detector
-from fse_nb.model import evaluating, soft_argmax, spatial_softmax
+from fse_nb.model import soft_argmax, spatial_softmax
 from fse_nb.regress import fit_regressor
 from fse_nb.results import origin
 
 TEMPERATURES = 1., 1.5, 2., 3., 4.
-
-def scores_of(model, cache, bs=100):
-    "Score maps (N,K,h,w) in half precision"
-    scores = lambda i: model(model.geometry.see(floats_of(cache[i:i+bs]))).half()
-    with evaluating(model), torch.no_grad(): return torch.cat([scores(i) for i in range(0, len(cache), bs)])
 
 def landmarks(scores, temperature, bs=100):
     "Landmarks (N,K,2) in the frame of the map"
@@ -35,7 +30,7 @@ def near_centres(pts, h, w):
 
 def softened(model, fit, test):
     "A row for each temperature"
-    scores,rows = [scores_of(model, o) for o in (fit,test)],[]
+    scores,rows = [maps_of(model, model, o) for o in (fit,test)],[]
     for t in TEMPERATURES:
         x,xs = (landmarks(o, t) for o in scores)
         error = interocular_error(fit_regressor(x, points_of(fit))(xs), points_of(test), 0, 1)

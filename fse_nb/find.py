@@ -67,6 +67,12 @@ def window_boxes(
     at,half = windows[:,:2].double().numpy(),windows[:,2:].double().numpy()
     return np.concatenate([at-half,at+half], 1)
 
+def _centred(boxes, geometry=None):
+    "Edges (N,4) as windows (N,3); with a geometry they are those of whole squares, border included"
+    b = torch.as_tensor(np.asarray(boxes, np.float64))
+    half = (b[:,2]-b[:,0])/2*(1 if geometry is None else geometry.square/geometry.size)
+    return torch.stack([(b[:,0]+b[:,2])/2,(b[:,1]+b[:,3])/2,half], 1)
+
 def look(
     model, # detector, calibrated
     image:np.ndarray, # uint8 (H,W,3)
@@ -241,14 +247,18 @@ def best_apart(
         left = left[~(near|(apart<inside))]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)
 
+def _step(model, image, windows, centre, growth, least):
+    "Windows (N,3) moved to a centre (N,2), in [-1,1] of their squares, and grown (N,), half a side at least `least`"
+    at = windows[:,:2]+centre*_square_half(model, windows)[:,None]
+    half = windows[:,2:]*growth[:,None]
+    return torch.cat([at, half.clamp(least, max(image.shape))], 1)
+
 def _moved(model, constellation, image, windows):
     "Windows that are moved, several times, to where their landmarks ask for them; of those that meet, the best"
     for _ in range(0 if constellation is None else _MOVES):
         points,sure = look(model, image, windows)
         fits,centre,size = constellation.places(points)
-        at = windows[:,:2]+centre*_square_half(model, windows)[:,None]
-        half = windows[:,2:]*size.clamp(.6, 1.6)[:,None]
-        windows = torch.cat([at, half.clamp(4, max(image.shape))], 1)
+        windows = _step(model, image, windows, centre, size.clamp(.6, 1.6), least=4)
         windows = windows[best_apart(windows, (sure*fits).mean(1), len(windows), most=.7, inside=0)]
     return windows
 
@@ -466,9 +476,3 @@ def same_windows(
     known = _centred(cache.boxes[pick], model.geometry)
     same = [len(f)>0 and overlap(_centred(f.crop), w[None]).item()>.5 for f,w in zip(found, known)]
     return dict(asked=len(pick), found=sum(same))
-
-def _centred(boxes, geometry=None):
-    "Edges (N,4) as windows (N,3); with a geometry they are those of whole squares, border included"
-    b = torch.as_tensor(np.asarray(boxes, np.float64))
-    half = (b[:,2]-b[:,0])/2*(1 if geometry is None else geometry.square/geometry.size)
-    return torch.stack([(b[:,0]+b[:,2])/2,(b[:,1]+b[:,3])/2,half], 1)

@@ -7,8 +7,8 @@ Docs: https://fse-nb.github.io/fse_nb/many.html.md"""
 # %% auto #0
 __all__ = ['OnnxDetector', 'open_detector', 'points_of', 'landmark_table', 'GrowingTable', 'told', 'meet', 'of_first',
            'own_blocks', 'in_turn', 'find_in', 'doubt_of', 'need_parquet', 'to_parquet', 'draw_points',
-           'draw_landmarks', 'review_table', 'read_table', 'review_sheet', 'verdict', 'review_all', 'written_formats',
-           'write_points']
+           'draw_landmarks', 'review_table', 'names_in', 'read_table', 'review_sheet', 'verdict', 'review_all',
+           'written_formats', 'write_points']
 
 # %% ../nbs/08a_many.ipynb #282add98
 import json, os, sys, tempfile, time
@@ -431,12 +431,18 @@ def _reason(row, columns, doubtful):
     if not unsure: return 'among the least certain'
     return f"uncertain: {many if len(unsure)>4 else ', '.join(unsure)}"
 
+def names_in(
+    table:pd.DataFrame # with x and y of each point in columns of their own
+)->list:
+    "Names of the points of a table"
+    return [c[:-2] for c in table if c.endswith('_x')]
+
 def read_table(
     table # file of `find_in`
 )->LandmarkSet:
     "What a table holds; `meta` has the confidences"
     t = pd.read_csv(table, dtype=dict(image=str))
-    names = [c[:-2] for c in t if c.endswith('_x')]
+    names = names_in(t)
     points = t[[f'{name}_{c}' for name in names for c in 'xy']].to_numpy(np.float32).reshape(len(t), -1, 2)
     sure = [c for c in t if c.endswith('confidence') or c in _OF_WINDOWS]
     return LandmarkSet([Path(table).parent/name for name in t.image], points, names, meta=t[sure] if sure else None)

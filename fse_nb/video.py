@@ -14,14 +14,13 @@ from collections import namedtuple
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 from PIL import Image
+from fastcore.basics import chunked
 from scipy.ndimage import gaussian_filter1d
-from .data import LandmarkSet
-from .decode import plan_square
-from .detect import declared, detect
-from .find import constellation_of, find_objects, look, to_image
-from .many import doubt_of, draw_points, told
+from .detect import declared
+from .find import _centred, _step, constellation_of, find_objects, look, to_image
+from .many import _each, doubt_of, draw_points, names_in, points_of, told
 
 # %% ../nbs/08c_video.ipynb #1d256c67
 Frame = namedtuple('Frame', 'number seconds image') # image: uint8 (H,W,3), upright
@@ -82,12 +81,6 @@ def frames_of(
             yield Frame(number, seconds-first, _upright(frame))
 
 # %% ../nbs/08c_video.ipynb #680161c6
-def _middle(model, image):
-    "The window (1,3) that `decode` would use"
-    h,w = image.shape[:2]
-    left,top,right,bottom = plan_square(w, h, declared(model)).src
-    return torch.tensor([[(left+right)/2,(top+bottom)/2,(right-left)/2]])
-
 class Follower:
     "Landmarks of one object from frame to frame"
     def __init__(self,
@@ -112,7 +105,8 @@ class Follower:
         fits,centre,size = self.constellation.places(points)
         score = (sure*fits).mean().item()
         self.doubtful = self.doubtful+1 if score<.9*self.least else 0
-        if not self.doubtful: self._move(image, points, centre, size)
+        if not self.doubtful:
+            self.window = _step(self.model, image, self.window, centre, size.clamp(.8, 1.25).sqrt(), least=8)
         return found,sure[0].numpy(),searched
 
     def _search(self, image):
@@ -121,24 +115,16 @@ class Follower:
         lost = self.window is None or self.doubtful>=self.patience
         if self.constellation is None or self.wait or not lost: return False
         found = find_objects(self.model, [image])
-        left,top,right,bottom = map(float, found.crop[0])
-        self.window = torch.tensor([[(left+right)/2,(top+bottom)/2,(right-left)/2]])
+        self.window = _centred(found.crop[:1]).float()
         self.doubtful,self.wait = 0,self.again
         return True
-
-    def _move(self, image, points, centre, size):
-        "The window in which these landmarks have their usual place"
-        g = declared(self.model)
-        at = self.window[:,:2]+centre*self.window[:,2:]*g.size/g.square
-        half = self.window[:,2:]*size.clamp(.8, 1.25).sqrt()[:,None]
-        self.window = torch.cat([at, half.clamp(8, max(image.shape))], 1)
 
     def _whole(self, image):
         "Landmarks in the middle of the frame"
         cache = declared(self.model).decode([image], warn_small=False, progress=False, n_workers=1)
-        sure = getattr(self.model, 'confidence', None) is not None
-        pts,*each = detect(self.model, cache, with_confidence=True) if sure else (detect(self.model, cache),)
-        return cache.to_original(slice(None), pts.numpy())[0],each[0][0].numpy() if each else None
+        found = points_of(self.model, cache)
+        sure = _each(found)
+        return found.points[0],None if sure is None else sure[0]
 
 # %% ../nbs/08c_video.ipynb #b46e97c5
 def smoothed(
@@ -166,12 +152,18 @@ def frame_table(
     if sure is not None: columns['confidence'] = sure.mean(1).round(3)
     return pd.DataFrame(columns)
 
+def _points_in(table):
+    "Points (T,K,2) of a table and their confidences (T,K), or None"
+    names = names_in(table)
+    points = table[[f'{name}_{c}' for name in names for c in 'xy']].to_numpy().reshape(len(table), -1, 2)
+    return points,table[[f'{name}_confidence' for name in names]].to_numpy() if 'confidence' in table else None
+
 def dlc_table(
     table:pd.DataFrame, # of `frame_table`
     scorer:str='fse_nb' # what found the points
 )->pd.DataFrame:
     "The same in DeepLabCut's layout: x, y and likelihood (1 where nothing is known) of each point"
-    names = [c[:-2] for c in table if c.endswith('_x')]
+    names = names_in(table)
     head = pd.MultiIndex.from_product([[scorer],names,['x','y','likelihood']], names=['scorer','bodyparts','coords'])
     sure = lambda name: table.get(f'{name}_confidence', pd.Series(1., table.index))
     values = [o for name in names for o in (table[f'{name}_x'],table[f'{name}_y'],sure(name))]
@@ -185,9 +177,8 @@ def draw_video(
 ):
     "A copy of a video with its points, at the same times"
     import av
-    names = [c[:-2] for c in table if c.endswith('_x')]
-    points = table[[f'{name}_{c}' for name in names for c in 'xy']].to_numpy().reshape(len(table), -1, 2)
-    sure = table[[f'{name}_confidence' for name in names]].to_numpy() if 'confidence' in table else [None]*len(table)
+    points,sure = _points_in(table)
+    if sure is None: sure = [None]*len(table)
     codec,base = ('libx264' if 'libx264' in av.codecs_available else 'mpeg4'),Fraction(1, 1000)
     with av.open(str(to), 'w') as video:
         stream,last = None,-1
@@ -218,7 +209,7 @@ def track(
     table,announced,follow,parts = Path(table),n_frames(file),Follower(model),[]
     table.parent.mkdir(parents=True, exist_ok=True)
     names = [f'landmark{k}' for k in range(model.config['n_landmarks'])]
-    for block in told(_blocks(frames_of(file), size), announced, size, what='frames'):
+    for block in told(chunked(frames_of(file), size), announced, size, what='frames'):
         points,sure,searched = zip(*(follow(frame.image) for frame in block))
         sure = None if sure[0] is None else np.stack(sure)
         part = frame_table([f.number for f in block], [f.seconds for f in block], np.stack(points), sure, names)
@@ -227,30 +218,19 @@ def track(
     if not parts: raise ValueError(f'no frame of {file} can be read: it is cut off or damaged')
     whole = pd.concat(parts, ignore_index=True)
     _say_track(whole, announced, doubt_of(model), file)
-    whole = _calmed(whole.drop(columns='searched'), names, smooth)
+    whole = _calmed(whole.drop(columns='searched'), smooth)
     if smooth: whole.to_csv(table, index=False)
     dlc = table.with_name(f'{table.stem}_dlc.csv')
     dlc_table(whole).to_csv(dlc)
     if draw is not None: draw_video(file, draw, whole, doubt_of(model))
     return [table,dlc]+([] if draw is None else [Path(draw)])
 
-def _blocks(frames, size):
-    "Lists of so many frames"
-    block = []
-    for frame in frames:
-        block.append(frame)
-        if len(block)==size:
-            yield block
-            block = []
-    if block: yield block
-
-def _calmed(whole, names, smooth):
+def _calmed(whole, smooth):
     "A table with its points averaged over so many seconds"
     if not smooth: return whole
     rate = (len(whole)-1)/max(whole.seconds.iloc[-1], 1e-9) # frames a second, on average
-    columns = [f'{name}_{c}' for name in names for c in 'xy']
-    sure = whole[[f'{name}_confidence' for name in names]].to_numpy() if 'confidence' in whole else None
-    points = smoothed(whole[columns].to_numpy().reshape(len(whole), -1, 2), sure, smooth*rate)
+    columns = [f'{name}_{c}' for name in names_in(whole) for c in 'xy']
+    points = smoothed(*_points_in(whole), smooth*rate)
     return whole.assign(**dict(zip(columns, points.reshape(len(whole), -1).T.round(2))))
 
 def _say_track(whole, announced, doubt, file):

@@ -2,7 +2,7 @@
 
 python tests/test_annotate.py [--shots DIR] [TEST …]   or   pytest tests/test_annotate.py
 Needs playwright and a Chromium, as tests/test_widgets.py."""
-import argparse, re, signal, subprocess, sys, tempfile, time
+import re, signal, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from fse_nb.annotate import HIDDEN, MISSING, SEEN, UNTOUCHED, Annotator, Journal
 from fse_nb.data import read_annotations, toy_faces
 from fse_nb.widgets import esm
 sys.path.insert(0, str(Path(__file__).parent))
-from test_widgets import CHROMIUM, listen, sync_playwright
+from test_widgets import CHROMIUM, listen, run, sync_playwright, without_browser
 
 CALL = "from fse_nb.cli import fse_label\nif __name__=='__main__': fse_label()\n" # as pip writes it
 FACES = toy_faces(40, seed=11, size=160)
@@ -35,6 +35,13 @@ def program(folder, *args, out='labels'):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
+
+@contextmanager
+def watched():
+    "A folder, and a list of what goes wrong in the browser, which is empty at the end"
+    trouble = []
+    with tempfile.TemporaryDirectory() as tmp: yield Path(tmp),trouble
+    assert not trouble, trouble
 
 @contextmanager
 def page_of(address, trouble, width=1280, height=800, **context):
@@ -117,9 +124,7 @@ def wait_for_table(folder, n):
 
 def test_five_faces():
     "Labels, curve, predictions and files of a session, against the truth"
-    trouble = []
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = Path(tmp)
+    with watched() as (folder,trouble):
         with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
             assert 'Click the left_eye' in page.locator('.fse-ann-prompt').inner_text()
             assert page.locator('.fse-ann-done').is_disabled()
@@ -149,13 +154,10 @@ def test_five_faces():
             page.get_by_role('button', name='Write labels as').click()
             until(page, 'document.querySelector(".fse-note").textContent.includes("labels.json")')
             assert len(read_annotations(folder/'labels'/'labels.json'))==5
-    assert not trouble, trouble
 
 def test_keys():
     "Hidden, missing, nudged, undone, zoomed: by keyboard, and every state on disk"
-    trouble = []
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = Path(tmp)
+    with watched() as (folder,trouble):
         with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
             s,truth,_ = label_one(page)
             press = page.keyboard.press
@@ -191,13 +193,10 @@ def test_keys():
             until(page, 'i => document.querySelector("#annotate").fseAnnotator.state().i !== i', first['i'])
             press('?')
             assert page.locator('dialog[open]').count()==1
-    assert not trouble, trouble
 
 def test_killed():
     "kill -9 in the middle of an image loses nothing that was said to be saved; the command goes on there"
-    trouble = []
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = Path(tmp)
+    with watched() as (folder,trouble):
         with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
             whole,_,_ = label_one(page)
             begun = next_image(page, whole)
@@ -224,13 +223,10 @@ def test_killed():
             assert np.allclose(last_states(folder)[whole['name']]['points'], whole['points'], atol=1e-3)
             page.keyboard.press('z') # also what was done before
             until(page, 'document.querySelector("#annotate").fseAnnotator.state().visible.every(v => v === -1)')
-    assert not trouble, trouble
 
 def test_many():
     "Ten thousand images: elements and pictures of those in sight only"
-    trouble = []
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = Path(tmp)
+    with watched() as (folder,trouble):
         photos = FACES.save_images(folder/'photos')
         for i in range(10_000-len(photos)): (folder/'photos'/f'x{i:05d}.png').symlink_to(photos.files[i%40])
         with program(folder, '--names', NAMES) as (process,address), page_of(address, trouble) as page:
@@ -241,7 +237,6 @@ def test_many():
             until(page, '[...document.querySelectorAll(".fse-ann-tile")].some(o => +o.dataset.i === 7003)')
             page.wait_for_timeout(500)
             assert 0<len(asked)<60, len(asked)
-    assert not trouble, trouble
 
 AS_TEXT = """text => {
     const heard = [], model = {on: (e, f) => heard.push(f), off() {}, get() {}, set() {}, save_changes() {},
@@ -294,18 +289,5 @@ def shots(folder):
                         assert page.evaluate('document.documentElement.scrollWidth')<=width
                         page.screenshot(path=folder/f'page_{width}_{theme}.png')
 
-if sync_playwright is None: # said once, by both ways of running
-    print('playwright is not here: the page of fse_label is not tested in a browser')
-    for name in [name for name in globals() if name.startswith('test_')]: del globals()[name]
-
-if __name__=='__main__':
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--shots', help='folder for pictures, instead of the tests')
-    parser.add_argument('tests', nargs='*', help='parts of names; default: all')
-    args = parser.parse_args()
-    if args.shots: shots(args.shots)
-    else:
-        for name,test in [o for o in globals().items() if o[0].startswith('test_')]:
-            if args.tests and not any(part in name for part in args.tests): continue
-            test()
-            print('ok', name)
+without_browser(globals(), 'the page of fse_label is')
+if __name__=='__main__': run(globals(), __doc__, shots)

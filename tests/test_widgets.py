@@ -443,18 +443,23 @@ def shots(folder):
                 for n in WIDGETS: p.locator(f'section:has(#{n})').screenshot(path=folder/f'{n}_{width}_{theme}.png')
                 p.close()
 
-if sync_playwright is None: # said once, by both ways of running
-    print('playwright is not here: the widgets are not tested in a browser')
-    for name in [name for name in globals() if name.startswith('test_')]: del globals()[name]
+def without_browser(names, what):
+    "Take the tests out of a module where playwright is missing, and say so once, for both ways of running"
+    if sync_playwright is not None: return
+    print(f'playwright is not here: {what} not tested in a browser')
+    for name in [name for name in names if name.startswith('test_')]: del names[name]
 
-if __name__=='__main__':
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+def run(names, about, shots):
+    "Pictures, or the tests of a module, as its command line says"
+    parser = argparse.ArgumentParser(description=about.split('\n')[0])
     parser.add_argument('--shots', help='folder for pictures, instead of the tests')
     parser.add_argument('tests', nargs='*', help='parts of names; default: all')
     args = parser.parse_args()
-    if args.shots: shots(args.shots)
-    else:
-        for name,test in [o for o in globals().items() if o[0].startswith('test_')]:
-            if args.tests and not any(part in name for part in args.tests): continue
-            test()
-            print('ok', name)
+    if args.shots: return shots(args.shots)
+    for name,test in [o for o in names.items() if o[0].startswith('test_')]:
+        if args.tests and not any(part in name for part in args.tests): continue
+        test()
+        print('ok', name)
+
+without_browser(globals(), 'the widgets are')
+if __name__=='__main__': run(globals(), __doc__, shots)
