@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 from traitlets import Dict
 from .store import load_tensors, locked, save_tensors
-from .draw import landmark_colors
+from .draw import landmark_hex
 from .data import BadData, BadImage, LandmarkSet, as_set, load_image, write_annotations
 from .decode import box_to_pixels, box_to_unit
 from .formats import _relative, _size_of
@@ -548,8 +548,8 @@ def answer(self:LabelSession,
 
 @patch
 def _hello(self:LabelSession, i=None, **_):
-    colors = ['#%02x%02x%02x' % tuple(int(round(255*o)) for o in c) for c in landmark_colors(len(self.names))]
     start = self.next_image() if i is None else i
+    colors = landmark_hex(len(self.names))
     return dict(names=self.names, colors=colors, folder=str(self.out), start=start, **self.status())
 
 @patch

@@ -20,7 +20,7 @@ from fastai.torch_core import num_distrib, rank_distrib
 from fastprogress.fastprogress import progress_bar
 from PIL import Image, ImageDraw, ImageFont
 from .coords import to_unit
-from .draw import landmark_colors
+from .draw import landmark_hex
 from .decode import Geometry, ImageCache, load_image
 from .data import FORMATS, BadData, LandmarkSet, known_formats, write_annotations
 from .formats import _relative
@@ -371,8 +371,7 @@ def draw_points(
     drawing,r = ImageDraw.Draw(im),max(3, round(min(im.size)/110))
     font = ImageFont.load_default(max(10, 3*r))
     write = lambda at, text: drawing.text(at, text, 'white', font, stroke_width=max(1, r//3), stroke_fill='black')
-    colors = [tuple(int(255*o) for o in c) for c in landmark_colors(len(points))]
-    for k,((x,y),color) in enumerate(zip((points+.5)*zoom-.5, colors)):
+    for k,((x,y),color) in enumerate(zip((points+.5)*zoom-.5, landmark_hex(len(points)))):
         box,unsure = [x-r,y-r,x+r,y+r],sure is not None and sure[k]<.5
         if unsure: drawing.ellipse(box, outline=color, width=max(1, r//2))
         else: drawing.ellipse(box, fill=color, outline='white')

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from torch import Tensor
 from traitlets import Unicode, Int, Float, List, Dict, Bool
-from .draw import landmark_colors
+from .draw import landmark_hex
 from .warps import ThinPlateWarp, WarpSampler, FACES, control_grid
 from .losses import align_moments, diversity
 from .data import toy_faces
@@ -303,7 +303,7 @@ def _with_points(sheet, cols, pts, rings):
     "A sheet of pictures (a data URI) with the points of each, and rings on the first, as another data URI"
     im = Image.open(io.BytesIO(base64.b64decode(sheet.split(',')[1])))
     canvas,half = ImageDraw.Draw(im),im.width/cols/2
-    colors = [tuple(int(255*v) for v in color) for color in landmark_colors(len(pts[0]))]
+    colors = landmark_hex(len(pts[0]))
     def circles(i, places, r, **style):
         middle = np.array([i%cols, i//cols])*2+1
         for (x,y),color in zip(half*(np.array(places)+middle), colors):
@@ -339,7 +339,7 @@ class TrainingScrubber(_Widget):
         steps,points,rings,errors = ([[o[i] for o in moments] for moments in runs.values()] for i in range(4))
         if any(o!=steps[0] for o in steps): raise ValueError('all runs need moments at the same steps')
         pictures = ((torch.cat([images,warped])+1)*127.5).round().clamp(0,255).byte().permute(0,2,3,1)
-        colors = ['#'+bytes(int(255*v) for v in o).hex() for o in landmark_colors(points[0][0].shape[1])]
+        colors = landmark_hex(points[0][0].shape[1])
         def short(t): return np.round(np.stack([np.stack([*map(np.asarray, moments)]) for moments in t]), 3).tolist()
         return dict(sheet=face_sheet(pictures, len(images), size), cols=len(images), colors=colors, names=list(runs),
                     steps=steps[0], points=short(points), rings=short(rings), errors=short(errors), at=len(steps[0])-1)
