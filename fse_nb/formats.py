@@ -177,6 +177,7 @@ def _readings(name, root, anywhere):
     upload = re.match(r'[0-9a-f]{8}-', folders[-1])
     if upload: yield 'without the prefix of an upload',f'{root}/{folders[-1][upload.end():]}'
 
+# %% ../nbs/04d_formats.ipynb #7c48257a
 def locate(
     names:list, # of images, as an annotation writes them
     root, # folder that they are relative to
@@ -296,6 +297,7 @@ def _guess_unit(points, sizes, file):
         note(file, f"all coordinates lie in 0..100, and {why}: if they are per cent, say unit='percent'")
     return 'px'
 
+# %% ../nbs/04d_formats.ipynb #db37fb76
 def _like_per_cent(points, sizes):
     "What speaks for per cent if all coordinates lie in 0..100, or nothing"
     known = ~np.isnan(points).any(-1)&~np.isnan(sizes[:,:1])
@@ -452,6 +454,7 @@ def _conventions(files, points, boxes, sizes, why, leave_out, *, file, origin, u
         leave_out(_undo_copies(files, points, boxes, annotated, sizes, why, file))
     return points,boxes
 
+# %% ../nbs/04d_formats.ipynb #9d4e8171
 def _object_squares(points, boxes):
     "Squares (N,4) around boxes, or around points where there is no box; NaN where there are fewer than two, too"
     low,high = np.full((len(points),2), np.nan),np.full((len(points),2), np.nan)
@@ -478,6 +481,7 @@ def _own_crops(files, points, boxes, sizes, why, wanted, file):
             crop[i] = 0,0,w,h
     return np.nan_to_num(crop)
 
+# %% ../nbs/04d_formats.ipynb #0a3dc41c
 def _end(path, n=2): return _short('/'.join(Path(path).parts[-n:]))
 
 def _tell_copies(files, copies, split, file):
@@ -584,6 +588,7 @@ _BOX_COLUMNS = 'bbox','box','rect','face','head','object'
 _SIDES = 'x y w h','x y width height','left top w h','left top width height'
 _CORNERS = 'x1 y1 x2 y2','xmin ymin xmax ymax','x_min y_min x_max y_max','left top right bottom'
 
+# %% ../nbs/04d_formats.ipynb #ab345d18
 def _records(file, lines, sep, first):
     "(number of its first line, cells) of each row; raises `BadData` where a stray quote takes in what follows"
     lines = list(lines)
@@ -599,6 +604,7 @@ def _records(file, lines, sep, first):
         why = 'a quote is not closed, or is one too many: take it out' if 'expected' in str(e) else str(e)
         raise BadData(f'{file}, line {first+before}: {why}.') from None
 
+# %% ../nbs/04d_formats.ipynb #f2a80654
 class Table:
     "Header and rows of a text file with commas, semicolons or tabs between the cells; raises `BadData`"
     def __init__(self,
@@ -652,6 +658,7 @@ def points(self:Table):
     found = [o for o in found if o[1] not in box]
     return [o for o in found if o[0].lower() not in _BOX_COLUMNS[:3]] or found # a corner without a size is no point
 
+# %% ../nbs/04d_formats.ipynb #f109872d
 @patch
 def box(self:Table):
     "Columns of left, upper, and of width and height or of right and lower; and whether it is the latter; or None"
@@ -713,6 +720,7 @@ def _refuse_pixels(self:Table, image):
         raise BadData(f'{self.file}: column {self.head[image]} holds the pixels of images, not names: '
                       'save the images as files first, and give their names.')
 
+# %% ../nbs/04d_formats.ipynb #4a2d481b
 def from_csv(
     file, # .csv, .tsv or .txt, with a header
     folder=None, # that the names of images are relative to; default: that of the file
@@ -790,6 +798,7 @@ def _point_column(self:Table, at, used):
         if i in used or len(set(images))<2 or most<2 or '' in cells: continue
         if len(set(cells))==most and len(set(zip(images, cells)))==len(cells): return i
 
+# %% ../nbs/04d_formats.ipynb #17b8365d
 def _from_long(table, rows, at, by, xy, names, instance, kwargs):
     by = table._point_column(at, {at,*xy}) if by is None else by
     if by is None: note(table.file, 'no column names the points: they are numbered in their order within an image')
@@ -900,6 +909,7 @@ def _coco(file):
         raise BadData(f'{file} is not COCO: it needs lists images, annotations and categories.')
     return [d[k] for k in lists]
 
+# %% ../nbs/04d_formats.ipynb #3f0cdd23
 def from_coco(
     file, # .json
     folder=None, # that the names of images are relative to; default: that of the file
@@ -1053,6 +1063,7 @@ def from_dlc(
         rows.root = _dlc_root(file) if any(map(there, rows.found)) else Path(file).parent
     return rows.to_set(names, strict=strict, **kwargs)
 
+# %% ../nbs/04d_formats.ipynb #781a6ae8
 def _beside(file): return Path(file).with_name(f'visibility_{Path(file).stem}.csv')
 
 def _dlc_notes(file, points, twice, likelihood):
@@ -1125,6 +1136,7 @@ def _third_apart(lines):
         return [o[1:] for o in lines],None
     return [o[:2] for o in lines],[o[2] for o in lines]
 
+# %% ../nbs/04d_formats.ipynb #0b470fc1
 def _read_pts(file):
     "Points (L,2) of a .pts file as they are written, their third numbers (or None), and the version that it says"
     text = read_text(file)
@@ -1149,6 +1161,7 @@ def read_pts(
     "Points of a .pts file, without a third number; 'nan nan' is a point without annotation; raises `BadData`"
     return _read_pts(file)[0]-origin
 
+# %% ../nbs/04d_formats.ipynb #46b02fb8
 _Pts = namedtuple('_Pts', 'source image points third version') # what `_read_pts` found in a file, and its image
 
 def _third_says(read, n, file):
@@ -1258,6 +1271,7 @@ def _relative(files, folder):
         return name if known[home]=='.' else f'{known[home]}/{name}'
     return [below(str(f)).replace(os.sep, '/') for f in files]
 
+# %% ../nbs/04d_formats.ipynb #b6a7f1b8
 def _crops_of_objects(s):
     "Are the crops of a set those that a reader makes of its boxes and points?"
     if s.points is None or s.crop.ndim==1: return False
@@ -1313,6 +1327,7 @@ def _long_df(self:LandmarkSet):
         return own if self.visible is None else own.assign(visible=self.visible[:,j])
     return pd.concat([of_point(j) for j in range(len(self.names))]).sort_index(kind='stable')
 
+# %% ../nbs/04d_formats.ipynb #b7889256
 @patch
 def to_csv(self:LandmarkSet,
     file, # .csv, or .tsv for tabs
@@ -1354,6 +1369,7 @@ def _image_ids(s):
     if None not in own and len(set(own))==len(set(files))==len(set(zip(own, files))): return own
     return (pd.factorize(np.array(files, dtype=object))[0]+1).tolist()
 
+# %% ../nbs/04d_formats.ipynb #2ff8aea9
 @patch
 def to_coco(self:LandmarkSet,
     file, # .json
@@ -1413,6 +1429,7 @@ def to_pts(self:LandmarkSet,
     (folder/'names.txt').write_text('\n'.join(self.names)+'\n')
     write_visibility(self, folder/'visibility.csv', [f'{s}.pts' for s in stems])
 
+# %% ../nbs/04d_formats.ipynb #b231c847
 @patch
 def to_dlc(self:LandmarkSet,
     file, # .csv
@@ -1468,6 +1485,7 @@ class Format:
     visibility:str='' # how it tells whether a point is seen
     confidence:bool=False # does it hold how certain a point is?
 
+# %% ../nbs/04d_formats.ipynb #ff5ae7eb
 def first_lines(file, n=4096)->list:
     "Lines in the first n bytes of a text file, for `sniff`; raises `BadData` for what is not text"
     with open(file, 'rb') as f: head = f.read(n)
@@ -1543,6 +1561,7 @@ def format_of(path)->str:
         if FORMATS[name].sniff(path): return name
     raise BadData(f'{path} is {_found(path)}; annotation is read from {known_formats()}.')
 
+# %% ../nbs/04d_formats.ipynb #ff33f92f
 def read_annotations(
     path, # file or folder
     root=None, # folder of the images; default: where the annotation says

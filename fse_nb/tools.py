@@ -852,6 +852,7 @@ def _cvat_video(rows, tree, root, first, keyframes):
             yield k,image
     rows.root = Path('.')
 
+# %% ../nbs/04g_tools.ipynb #ba865635
 def from_cvat(
     file, # .xml, "CVAT for images 1.1" or "CVAT for video 1.1"
     root=None, # folder of the images; default: that of the file, or `images` beside it
@@ -975,6 +976,7 @@ def _via_region(shape, attributes):
     if numbers is None: raise ValueError(f'a {kind} whose coordinates are not numbers')
     return 'point' if kind=='point' else 'box',numbers,own
 
+# %% ../nbs/04g_tools.ipynb #8c2f553d
 def _is_via3(d):
     return isinstance(d, dict) and all(isinstance(d.get(k), dict) for k in ('file','view','metadata','attribute'))
 
@@ -1017,14 +1019,18 @@ def _via3_regions(d):
         if isinstance(name, str): yield None,name,None,None
         else: yield None,None,f'file {_short(k)} has no name',None
 
+# %% ../nbs/04g_tools.ipynb #0bfa26a4
+def _names_image(o): return isinstance(o, dict) and isinstance(o.get('filename'), str)
+
 def _via_json(file):
     "(row, name of the image, shape, attributes) of each region; a shape of None for an image without one"
     d = read_json(file)
     if _is_via3(d): return (yield from _via3_regions(d))
     d = d.get('_via_img_metadata', d) if isinstance(d, dict) else None
-    if not isinstance(d, dict): raise BadData(f'{file} is not from VIA: it has no images by their names.')
+    if not isinstance(d, dict) or not any(map(_names_image, d.values())): # also VIA 3 that lost a part
+        raise BadData(f'{file} is not from VIA: it has no images by their names.')
     for row,(key,o) in enumerate(d.items(), 1):
-        if not isinstance(o, dict) or not isinstance(o.get('filename'), str):
+        if not _names_image(o):
             yield row,None,f'{_short(str(key))}: no image is named',None
             continue
         regions = o.get('regions')
@@ -1091,6 +1097,7 @@ def from_via(
     _look_in(rows, 'images')
     return rows.finish(visible=False, **kwargs)
 
+# %% ../nbs/04g_tools.ipynb #b0157452
 def _via_label(attributes, by): return next((v for k,v in attributes.items() if v and k!=by), None)
 
 def _via_note(file, points, name, given):
@@ -1181,6 +1188,7 @@ def from_tps(
     _turn_up(_locate_rows(rows), origin, read_visibility(_beside(file), names))
     return rows.finish(names, **{**kwargs, 'unit':'px'})
 
+# %% ../nbs/04g_tools.ipynb #e1d0282b
 def _add_specimen(rows, o, points, names):
     image,curves = o['fields'].get('IMAGE', ''),{'CURVES','OUTLINES'}&set(o['fields'])
     if curves: rows.pass_over(o['row'], f'{_short(image)}: {curves.pop().lower()}, which are no landmarks')
@@ -1266,6 +1274,7 @@ def _add_imglab(rows, image, row):
             meta = dict(annotation=str(k), category=label)
             rows.put(name, points, row, key=k, bbox=sides, annotated=size, meta=meta)
 
+# %% ../nbs/04g_tools.ipynb #f92b031b
 def from_imglab(
     file, # .xml
     root=None, # folder of the images; default: that of the file
@@ -1384,6 +1393,7 @@ def from_list(
     if root is None: rows.root = _wflw_root(file)
     return rows.to_set(names, marks=marks, unit=unit, **kwargs)
 
+# %% ../nbs/04g_tools.ipynb #c67134ad
 def _add_wflw(rows, image, v, row):
     "Adds a line of WFLW: points, corners of the box, flags; an image may have several faces"
     low,high,flags = v[196:198],v[198:200],np.nan_to_num(v[200:]).astype(int)
@@ -1463,6 +1473,7 @@ def _read_slp(file, rows):
         except Exception as e: raise BadData(f'{file} is damaged: {_short(f"{type(e).__name__} {e}")}') from None
     return found,merged_names(skeletons),videos,version
 
+# %% ../nbs/04g_tools.ipynb #d305b906
 def _slp_images(file, root, found, videos, first):
     "{(video, frame): image}: names in the file, where a video is a list of images, or else its frames"
     images,filmed = {},{}
@@ -1544,6 +1555,7 @@ def _check_unpacked(file):
             if kind!=15: total += len(f.read(n))
     if total>MOST_UNPACKED: raise BadData(f'{file} takes more than {MOST_UNPACKED/1e6:.0f} MB once it is unpacked.')
 
+# %% ../nbs/04g_tools.ipynb #6b69d92f
 def read_mat(
     file # .mat of any version
 )->dict: # the variables by name
@@ -1658,6 +1670,7 @@ def _scalar(o):
     a = np.asarray(o)
     return a.item() if a.size==1 else ''
 
+# %% ../nbs/04g_tools.ipynb #5ef9af23
 def _add_person(rows, name, row, split, k, person):
     try: points = _mpii_person(person)
     except ValueError as e: return rows.leave_out(row, f'{name}: person {k}: {e}')
@@ -1715,6 +1728,7 @@ def _label_parts(label):
     others = [o for o in parts[1:] if o!=image and not re.fullmatch(r'[\d\-/ ]*', o)]
     return image,others[0] if others else ''
 
+# %% ../nbs/04g_tools.ipynb #5c3116b0
 def from_imagej(
     file, # .csv, .tsv or .txt that ImageJ saved its results as
     root=None, # folder of the images; default: that of the file
@@ -1795,6 +1809,7 @@ def _hidden_lost(s, name, dst):
     n = 0 if s.visible is None else int((s.visible==1).sum())
     return [f'{dst}: {n} points are hidden, which {name} cannot say'] if n and not FORMATS[name].visibility else []
 
+# %% ../nbs/04g_tools.ipynb #152a408e
 def convert(
     src, # annotation: a file or folder of any format that can be read
     dst, # file or folder to write; its suffix tells the format
