@@ -6,8 +6,9 @@
     python experiments/evaluate.py --supervised --sets cfp --n all 20 --steps 1500   # from scratch
 
 Which images a set has and how they are cut is told by `labelled` of common.py. A record holds the error of a linear map
-without bias (`error`) and with a warped copy of each training image (`error_warped`, the paper's augmentation); those
-of the mean shape and of its oracles; the forward and the backward error; few labels by several fits. On AFLW, where the
+without bias (`error`), with a warped copy of each training image (`error_warped`, the paper's augmentation), and of
+landmarks that are means over four shifted copies of an image (`error_shifts`, `detect(shifts=4)`); those of the mean
+shape and of its oracles; the forward and the backward error; few labels by several fits. On AFLW, where the
 map comes from another set, `error_own_halves` is that of a map from one half of the test images, tested on the other.
 Nothing is selected on a test split. Landmarks that were found are kept in runs/, and a supervised network continues
 where it was interrupted: call the same command again."""
@@ -34,17 +35,19 @@ FEW = 1,5,10,20
 # ---- detectors
 
 def seen(model, label, which, s, folders):
-    "Landmarks of a set: training and test images, mirror images of the training ones, and warps; kept in runs/"
+    "Landmarks of a set: training and test images, these with shifts, mirror images, and warps; kept in runs/"
     weights = b''.join(v.numpy().tobytes() for v in model.state_dict().values())
     file = folders.runs/f'landmarks_{label}_{which}_{hashlib.sha1(weights).hexdigest()[:10]}.npz'
     if not file.exists():
         x,moved,warp = landmarks_under_warps(model, s.train, min(1000, len(s.train)))
         flipped = mirrored(model, s.train, s.mirror)[0]
+        shifted = {f'{part}_shifts':detect(model, getattr(s, part), shifts=4) for part in ('train','test')}
         np.savez(file, train=detect(model, s.train), test=detect(model, s.test), flipped=flipped, x=x, moved=moved,
-                 coef=warp.coef, ctrl=warp.ctrl)
+                 coef=warp.coef, ctrl=warp.ctrl, **shifted)
     d = {k:torch.from_numpy(v) for k,v in np.load(file).items()}
     mirror = d['flipped'],points_of(s.train)[:,s.mirror]*torch.tensor([-1.,1.])
-    return d['train'],d['test'],mirror,(d['x'],d['moved'],ThinPlateWarp(d['coef'], d['ctrl']))
+    warps = d['x'],d['moved'],ThinPlateWarp(d['coef'], d['ctrl'])
+    return (d['train'],d['test']),(d['train_shifts'],d['test_shifts']),mirror,warps
 
 def fit_warped(x, y, copies):
     "The map from images as they are and warped copies of each, without ridge or bias (Sec. 4.1)"
@@ -94,12 +97,12 @@ def evaluate(name, which, args, folders, start):
     model,label = load_detector(name),Path(name).stem
     s = labelled(which, model, folders)
     y,ys = points_of(s.train),points_of(s.test)
-    x,xs,mirror,warps = seen(model, label, which, s, folders)
+    (x,xs),(steady,steadies),mirror,warps = seen(model, label, which, s, folders)
     reg = fit_regressor(x, y, names=s.train.names)
     warped = fit_warped(x, y, warped_copies(model, s.train, 1))
     drawn = few_copies(model, s.train, y, args.draws, args.few)
     for k,eyes in s.eyes.items():
-        summary = lambda reg: error_summary(interocular_error(reg(xs), ys, *eyes))
+        summary = lambda reg, pts=xs: error_summary(interocular_error(reg(pts), ys, *eyes))
         error = summary(reg)
         few = with_few_labels(x, y, xs, ys, mirror, warps, eyes, args.draws, args.few)
         few['few_shot_paper'] = paper_few(x, y, xs, ys, eyes, drawn)
@@ -108,7 +111,8 @@ def evaluate(name, which, args, folders, start):
         both = forward_backward_error((x,y), (xs,ys), left=eyes[0], right=eyes[1])
         said = dict(kind='evaluation', set=which, eyes=k, model=label, run=model.run.get('record'),
                     n_landmarks=x.shape[1], train_images=len(s.train), test_images=len(s.test), note=s.note,
-                    error=error, error_warped=summary(warped), **yardsticks(y, ys, eyes),
+                    error=error, error_warped=summary(warped),
+                    error_shifts=summary(fit_regressor(steady, y), steadies), **yardsticks(y, ys, eyes),
                     backward=error_summary(both['backward'].mean(1)),
                     per_point=dict(zip(s.train.names, each)), draws=args.draws, **few, ratio_to_all=ratio)
         if which in ('mtfl','toy'): said['error_own_halves'] = error_summary(own_halves(xs, ys, eyes))

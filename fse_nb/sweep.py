@@ -129,7 +129,7 @@ def trial(
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='landmarks ') # of `Diagnose`: its findings are in the row
         warnings.filterwarnings('ignore', message='You are shadowing') # of fastai, where a model is given
-        learn = landmark_learner(dls, n_landmarks, seed=seed, warps=warps, pair_maker=make_pairs,
+        learn = landmark_learner(dls, n_landmarks, seed=seed, warps=warps, pair_maker=make_pairs, temperature=1.,
                                  model=model and model(n_landmarks), **split_settings(over_baseline(changes)))
         if start: _start_from(learn.model, start)
         learn.logger = noop

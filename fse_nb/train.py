@@ -246,6 +246,7 @@ class Recipe:
     decouple_wd:bool=True # AdamW; False is the paper's penalty in the loss
     schedule:str='one_cycle' # or 'plateau', the paper's
     patience:int=3 # epochs without improvement before 'plateau' acts
+    temperature:float=2. # by which the scores are divided for good when the run has ended: wider maps
 
     def scale(self,
         pct:float # share of the run, 0 to 1
@@ -267,7 +268,7 @@ class Recipe:
 RECIPES = dict(
     annealed=Recipe(),
     paper=Recipe(gamma=500., gamma_at=None, var_weight=1., pool=5, unit='px', grow=None, lr=1e-4, wd=5e-4,
-                 decouple_wd=False, schedule='plateau'))
+                 decouple_wd=False, schedule='plateau', temperature=1.))
 
 def get_recipe(
     recipe:str|Recipe='annealed', # a name in `RECIPES`, or a `Recipe`
@@ -559,7 +560,7 @@ def fit_recipe(self:LandmarkLearner,
     resume:bool=False, # continue from `checkpoint` if it exists
     cbs=None # further callbacks
 ):
-    "Train with the learner's `Recipe`: one-cycle with annealed weights, or the paper's reduce-on-plateau"
+    "Train with the learner's `Recipe`: one-cycle with annealed weights and softer maps in the end, or the paper's way"
     r = self.recipe
     cbs = L(cbs)
     if r.schedule=='one_cycle':
@@ -572,6 +573,8 @@ def fit_recipe(self:LandmarkLearner,
         if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
         cbs += Checkpoint(checkpoint)
     self.fit(n_epoch, lr=r.lr, wd=r.wd, cbs=cbs)
+    model = get_model(self.model)
+    if r.temperature!=1 and hasattr(model, 'soften'): model.soften(r.temperature)
 
 # %% ../nbs/05_train.ipynb #0ca4b683
 @patch
