@@ -89,11 +89,11 @@ class Curve(Callback):
         write_json(self.file, self.rows)
         print({k:round(v, 3) if isinstance(v, float) else v for k,v in self.rows[-1].items()}, flush=True)
 
-    def measure_again(self):
+    def measure_again(self, learn):
         "The last row is of the finished detector: after its last epoch a run widens the maps (`Recipe.temperature`)"
-        with self.learn.no_bar(): values = map(float, self.learn.validate())
-        self.rows[-1] |= dict(zip(self.recorder.metric_names[2:-1], values))
-        if self.labelled: self.rows[-1]['held_percent'] = 100*regressed(self.learn.model, *self.labelled).mean().item()
+        with learn.no_bar(): values = map(float, learn.validate())
+        self.rows[-1] |= dict(zip(learn.recorder.metric_names[2:-1], values))
+        if self.labelled: self.rows[-1]['held_percent'] = 100*regressed(learn.model, *self.labelled).mean().item()
         self.write()
 
 def labelled_rows(category, geometry, folders):
@@ -192,7 +192,7 @@ def main():
     curve = Curve(labelled_rows(args.data, geometry, folders), file('curve.json'), args.every)
     learn.fit_recipe(plan['n_epoch'], checkpoint=file('checkpoint.safetensors'), resume=resume,
                      cbs=[Clock(file('clock.json'), args.stop), curve])
-    if learn.recipe.temperature!=1: curve.measure_again()
+    if learn.recipe.temperature!=1: curve.measure_again(learn)
     model,last = learn.model,curve.rows[-1]
     same = dict(config=learn.run_config, n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'], chain=chain,
                 pairs=last['pairs'], core_seconds=last['core_seconds'])
