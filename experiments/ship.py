@@ -63,7 +63,8 @@ def recorded(folders, run, record=None):
     numbers,machine = said['numbers'],said['machine']
     last = numbers['curve'][-1]
     gpu = f", {machine['gpu']}" if machine['gpu'] else ''
-    out = dict(command=said['command'], commit=said['commit'], record=f'results/{name}.json',
+    finished = (numbers.get('calls') or [said])[-1] # the call that ended the run
+    out = dict(command=said['command'], commit=finished['commit'], record=f'results/{name}.json',
                machine=f"{machine['cpu']}, {machine['cores']} cores{gpu}", pairs=last['pairs'],
                equivariance_px=last['equivariance_px'], train_seconds=last['seconds'])
     for key in ('cfp_test_percent','mean_shape_percent','trunk','chain','core_seconds'):
