@@ -24,6 +24,7 @@ from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error, oracle_error, point_errors
 from fse_nb.export import load_detector
 from fse_nb.model import soft_argmax, spatial_softmax
+from fse_nb.points import fit_points
 from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_chosen, fit_few, fit_regressor, fit_ridge,
                             forward_backward_error, landmarks_under_warps, mirrored, warped_copies)
 from fse_nb.results import origin
@@ -261,6 +262,9 @@ def few_label_fits(x, y, u, mirror, copies, pairs):
         'fit_few (spline + ridge on the shape)':as_they_are(fit_few),
         'fit_few, without unlabelled images':as_they_are(lambda x, y, u: fit_few(x, y)),
         **{f'fit_few, {k}':as_they_are(partial(fit_few, ridge=v)) for k,v in strengths.items()},
+        'fit_chosen (fit_few, ridge or the mean, by labels left out)':as_they_are(fit_chosen),
+        'fit_points (what fse_regress --fit auto takes)':as_they_are(lambda x, y, u: fit_points(
+            x, y, [str(i) for i in range(y.shape[1])], unlabelled=u)),
         'fit_few, mirror images too':with_mirrors(),
         **{f'fit_few, {k}, mirror images too':with_mirrors(ridge=v) for k,v in strengths.items()},
         'fit_few, mirror images, points made to follow':with_mirrors(under_warps=pairs),
@@ -285,11 +289,12 @@ def methods(name, args, folders, start):
     every = 100*interocular_error(fit_regressor(detect(model, rest), points_of(rest))(xs), ys).mean().item()
     error = lambda reg: 100*interocular_error(reg(xs), ys).mean().item()
     out = {}
-    for k,fit in fits.items():
+    wanted = {k:fit for k,fit in fits.items() if not args.fits or any(word in k for word in args.fits)}
+    for k,fit in wanted.items():
         out[k] = {str(n):float(np.mean([error(fit(j)) for j in draw_labelled(y, n, args.draws)])) for n in args.few}
         print(f'{k:55s}', ' '.join(f'{v:7.2f}' for v in out[k].values()), flush=True)
     print('all labels', round(every, 2))
-    folders.record('eval_fewshot_methods', start, kind='methods', model=Path(name).stem, draws=args.draws,
+    folders.record(args.name or 'eval_fewshot_methods', start, kind='methods', model=Path(name).stem, draws=args.draws,
                    held_out=len(hold), pool=len(pool), unlabelled=len(u), all_labels=every, all_images=len(rest),
                    percent=out)
 
@@ -297,10 +302,11 @@ def arguments():
     p = parser(__doc__)
     p.add_argument('models', nargs='*', help='names or files of detectors')
     p.add_argument('--sets', nargs='+', choices=SETS, default=['cfp','mafl','mtfl','300w'])
-    p.add_argument('--name', help='of the record, instead of eval_<model>_<set>')
+    p.add_argument('--name', help='of the record, instead of eval_<model>_<set> or eval_fewshot_methods')
     p.add_argument('--draws', type=int, default=20, help='random choices of few labelled images')
     p.add_argument('--few', type=int, nargs='+', help='labelled images; default: 1 5 10 20, and 2 with --methods')
     p.add_argument('--methods', action='store_true', help='compare fits for few labels, on the training split of cfp')
+    p.add_argument('--fits', nargs='+', help='with --methods: only fits with one of these words in their name')
     p.add_argument('--frozen', action='store_true', help='learned maps on frozen features, their own protocol')
     p.add_argument('--supervised', action='store_true', help='train networks from scratch')
     p.add_argument('--kind', default='detector', choices=('detector','small'))
