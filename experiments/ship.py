@@ -84,10 +84,6 @@ def provenance(args, model, key, found):
     images = model.run.get('config', {}).get('n_images')
     if images: what += f', {images:,} images'
     if key[-1].isdigit(): what += f', class {key[-1]}'
-    if args.category!='face' and found.get('trunk'): # all chains begin there
-        what += '; the lower five layers start from faces-10-dilated, learnt from CelebA without its labels'
-        licence = (f'the images: {licence}; CelebA (through faces-10-dilated): non-commercial research only, '
-                   'may not be redistributed')
     kept = ('config constellation pairs core_seconds chain equivariance_px cfp_test_percent command commit machine '
             'record').split()
     about = ABOUT[args.category]
