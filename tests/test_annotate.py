@@ -1,17 +1,22 @@
-"""The page of fse_label in a real browser: drawn faces are labelled by mouse and keyboard, and the program is killed.
+"""The annotator in a real browser: drawn faces are labelled on the page of fse_label, in the widget, on the page
+of the site; the program is killed, the page is loaded anew.
 
 python tests/test_annotate.py [--shots DIR] [TEST …]   or   pytest tests/test_annotate.py
 Needs playwright and a Chromium, as tests/test_widgets.py."""
-import re, signal, subprocess, sys, tempfile, time
+import io, re, signal, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torch
 from fse_nb.annotate import HIDDEN, MISSING, SEEN, UNTOUCHED, Annotator, Journal
 from fse_nb.data import read_annotations, toy_faces
-from fse_nb.widgets import esm
+from fse_nb.detect import detect
+from fse_nb.errors import interocular_error
+from fse_nb.export import load_detector
+from fse_nb.regress import fit_few
+from fse_nb.widgets import STATIC, esm
 sys.path.insert(0, str(Path(__file__).parent))
-from test_widgets import CHROMIUM, listen, run, sync_playwright, without_browser
+from test_widgets import CHROMIUM, PAGE, listen, run, served, sync_playwright, without_browser
 
 CALL = "from fse_nb.cli import fse_label\nif __name__=='__main__': fse_label()\n" # as pip writes it
 FACES = toy_faces(40, seed=11, size=160)
@@ -52,7 +57,7 @@ def page_of(address, trouble, width=1280, height=800, **context):
         page.set_default_timeout(20000)
         listen(page, address, trouble)
         page.goto(address)
-        until(page, 'document.querySelector("#annotate").fseAnnotator')
+        until(page, 'document.querySelector(".fse-ann")?.fseAnnotator')
         if page.locator('dialog[open]').count(): page.keyboard.press('Escape')
         yield page
         chrome.close()
@@ -60,7 +65,7 @@ def page_of(address, trouble, width=1280, height=800, **context):
 def state(page):
     "The image that is shown: number, name, points, visible"
     settle(page)
-    return page.evaluate('document.querySelector("#annotate").fseAnnotator.state()')
+    return page.evaluate('document.querySelector(".fse-ann")?.fseAnnotator.state()')
 
 def until(page, condition, arg=None, seconds=20):
     "Wait for a condition; evaluated from outside, as the page itself may evaluate no text"
@@ -70,7 +75,7 @@ def until(page, condition, arg=None, seconds=20):
     raise AssertionError(f'in vain: {condition}')
 
 def settle(page):
-    page.evaluate('document.querySelector("#annotate").fseAnnotator.idle()')
+    page.evaluate('document.querySelector(".fse-ann")?.fseAnnotator.idle()')
     page.evaluate('() => new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))')
 
 ON_SCREEN = '''([x, y]) => {
@@ -96,7 +101,7 @@ def drag(page, a, b):
 def next_image(page, was):
     "Enter, and the image after it"
     page.keyboard.press('Enter')
-    until(page, 'i => document.querySelector("#annotate").fseAnnotator.state()?.i !== i', was['i'])
+    until(page, 'i => document.querySelector(".fse-ann")?.fseAnnotator.state()?.i !== i', was['i'])
     return state(page)
 
 def label_one(page, correct=4.):
@@ -137,13 +142,13 @@ def test_five_faces():
                 truths[s['name']] = truth
                 next_image(page, s)
             table = wait_for_table(folder, 5)
-            until(page, 'document.querySelector("#annotate").fseAnnotator.info().curve.length')
+            until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.info().curve.length')
             assert '5 of 40' in page.locator('.fse-ann-progress').inner_text()
             got = read_annotations(folder/'labels'/'labels.csv')
             error = [np.linalg.norm(p-truths[f.name], axis=1).max() for f,p in zip(got.files, got.points)]
             assert len(table)==5 and max(error)<4.5, error
             page.get_by_role('button', name='Apply to all').click()
-            until(page, 'document.querySelector("#annotate").fseAnnotator.info().job?.startsWith("wrote")')
+            until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.info().job?.startsWith("wrote")')
             pred = read_annotations(folder/'labels'/'predictions.csv')
             order = [int(f.stem.split('_')[1]) for f in pred.files]
             eyes = np.linalg.norm(FACES.points[:,0]-FACES.points[:,1], axis=1)[order]
@@ -154,6 +159,8 @@ def test_five_faces():
             page.get_by_role('button', name='Write labels as').click()
             until(page, 'document.querySelector(".fse-note").textContent.includes("labels.json")')
             assert len(read_annotations(folder/'labels'/'labels.json'))==5
+
+def rounded(point): return [round(o, 3) for o in point]
 
 def test_keys():
     "Hidden, missing, nudged, undone, zoomed: by keyboard, and every state on disk"
@@ -174,9 +181,16 @@ def test_keys():
             assert after['visible']==[SEEN,SEEN,HIDDEN,SEEN,MISSING]
             assert last_states(folder)[s['name']]['visible']==after['visible']
             for _ in range(2): press('z')
-            until(page, 'document.querySelector("#annotate").fseAnnotator.state().visible[4]===2')
+            until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.state().visible[4]===2')
             settle(page)
             assert np.allclose(np.subtract(state(page)['points'][2], s['points'][2]), [1,0], atol=.01)
+            for key in ('Control+y','Shift+Z'): press(key)
+            until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.state().visible[4]===0')
+            assert last_states(folder)[s['name']]['points']==[*map(rounded, after['points'][:4]),None]
+            assert page.get_by_role('button', name='Redo').is_disabled()
+            for _ in range(2): press('z')
+            until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.state().visible[4]===2')
+            settle(page)
             wide = page.evaluate('document.querySelector(".fse-ann-svg").viewBox.baseVal.width')
             press('1')
             press('f')
@@ -190,7 +204,7 @@ def test_keys():
             assert done['done'] and done['visible'][2]==HIDDEN
             first = state(page)
             press('n') # later
-            until(page, 'i => document.querySelector("#annotate").fseAnnotator.state().i !== i', first['i'])
+            until(page, 'i => document.querySelector(".fse-ann")?.fseAnnotator.state().i !== i', first['i'])
             press('?')
             assert page.locator('dialog[open]').count()==1
 
@@ -216,13 +230,13 @@ def test_killed():
             assert '1 of 40' in page.locator('.fse-ann-progress').inner_text()
             page.get_by_label('images shown').select_option('all')
             page.locator(f'[data-i="{begun["i"]}"]').click()
-            until(page, 'i => document.querySelector("#annotate").fseAnnotator.state().i === i', begun['i'])
+            until(page, 'i => document.querySelector(".fse-ann")?.fseAnnotator.state().i === i', begun['i'])
             again = state(page)
             assert again['visible']==[UNTOUCHED,SEEN]+[UNTOUCHED]*3
             assert np.allclose(again['points'][1], begun['points'][1], atol=1e-3)
             assert np.allclose(last_states(folder)[whole['name']]['points'], whole['points'], atol=1e-3)
             page.keyboard.press('z') # also what was done before
-            until(page, 'document.querySelector("#annotate").fseAnnotator.state().visible.every(v => v === -1)')
+            until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.state().visible.every(v => v === -1)')
 
 def test_many():
     "Ten thousand images: elements and pictures of those in sight only"
@@ -267,6 +281,124 @@ def test_widget():
         widget.close()
     assert not trouble, trouble
 
+SITE = STATIC.resolve().parents[1]/'nbs'/'site'
+HERE = '<main><h1>Label here</h1><div class="fse-widget" data-widget="label_page">needs JavaScript</div></main>'
+
+@contextmanager
+def site(trouble, width=1280, height=900, dark=False):
+    "The annotator as a page of the site, from a server that knows files only; yields it and the files of some faces"
+    with tempfile.TemporaryDirectory() as tmp, served(tmp) as base, sync_playwright() as pw:
+        tmp = Path(tmp)
+        for name,to in (('static',STATIC.resolve()), ('site',SITE)): (tmp/name).symlink_to(to)
+        color,background = ('#eee','#222') if dark else ('#222','#fff')
+        page_html = PAGE.format(color=color, background=background, theme='dark' if dark else 'light', body=HERE)
+        (tmp/'label.html').write_text(page_html, encoding='utf-8')
+        photos = FACES[:12].save_images(tmp/'photos')
+        chrome = pw.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
+        page = chrome.new_context(viewport=dict(width=width, height=height), accept_downloads=True,
+                                  color_scheme='dark' if dark else 'light').new_page()
+        page.set_default_timeout(20000)
+        listen(page, base, trouble)
+        page.goto(f'{base}label.html')
+        page.wait_for_selector('.fse-here.fse-mounted')
+        yield page,list(map(str, photos.files))
+        chrome.close()
+
+ANNOTATOR = 'document.querySelector(".fse-ann")?.fseAnnotator'
+
+def opened(page):
+    "Wait for the annotator on the page of the site"
+    until(page, ANNOTATOR, seconds=60)
+    if page.locator('dialog[open]').count(): page.keyboard.press('Escape')
+
+def choose(page, files):
+    page.locator('input[type=file]').first.set_input_files(files)
+    opened(page)
+
+def written(page, to, button):
+    "The file that a button writes"
+    page.get_by_label('format').select_option(to)
+    with page.expect_download() as download: page.get_by_role('button', name=button).click()
+    return Path(download.value.path()).read_text()
+
+def labels_of(text, photos, name):
+    "A file of labels as the library reads it, beside its images"
+    file = Path(photos[0]).with_name(name)
+    file.write_text(text)
+    return read_annotations(file)
+
+def test_site():
+    "On the page of the site: files hold what was clicked, three labels suffice to propose, a reload loses nothing"
+    with watched() as (_,trouble), site(trouble) as (page,files):
+        choose(page, files)
+        clicked,missed = {},[]
+        for n in range(5):
+            s = state(page)
+            if n: missed.append(np.linalg.norm(np.subtract(s['proposal'], truth_of(s)), axis=1).mean())
+            s,truth,_ = label_one(page, correct=0)
+            assert np.abs(np.subtract(s['points'], truth)).max()<1
+            clicked[s['name']] = s['points']
+            next_image(page, s)
+        assert max(missed[2:])<.06*160, missed # after three labels and after four; of the side of the image
+        for to in ('csv','coco'):
+            got = labels_of(written(page, to, 'Write labels'), files, dict(csv='labels.csv', coco='labels.json')[to])
+            assert got.names==FACES.names and sorted(f.name for f in got.files)==sorted(clicked)
+            for f,points in zip(got.files, got.points): assert np.allclose(points, clicked[f.name], atol=1e-2)
+        all_points = pd.read_csv(io.StringIO(written(page, 'csv', 'Apply to all')))
+        assert len(all_points)==12 and all_points.confidence.between(0, 1).all()
+        truth = FACES.points[[int(re.search(r'_(\d+)', o)[1]) for o in all_points.image]]
+        pred = np.stack([all_points[[f'{n}_x',f'{n}_y']] for n in FACES.names], 1)
+        eyes = np.linalg.norm(truth[:,0]-truth[:,1], axis=1)
+        assert (np.linalg.norm(pred-truth, axis=2).mean(1)/eyes).mean()<.15
+        page.reload()
+        opened(page)
+        until(page, f'{ANNOTATOR}.state()')
+        assert '5 of 12' in page.locator('.fse-ann-progress').inner_text() and state(page)['proposal'][0] is not None
+        assert labels_of(written(page, 'csv', 'Write labels'), files, 'again.csv').points.shape==(5,5,2)
+
+FITTED = """([x, y, n]) => import(new URL('static/shapes.js', location)).then(({meanShape, fitPoints, predict}) => {
+    const fit = fitPoints(x.slice(0, n), y.slice(0, n), meanShape(x));
+    return x.map(shape => predict(fit, shape)); })"""
+
+def test_site_map():
+    "The map of the page beside the one of the library, from the same labels"
+    with watched() as (_,trouble), site(trouble) as (page,_):
+        model = load_detector('faces-10')
+        cache = model.geometry.decode(toy_faces(150, seed=21, size=100))
+        x,y = detect(model, cache),torch.from_numpy(np.asarray(cache.points))
+        def error(pred): return interocular_error(torch.as_tensor(pred)[40:], y[40:]).mean().item()
+        for n,most in ((1,1.1), (3,1.15), (10,1.15)):
+            here = error(page.evaluate(FITTED, [x.tolist(),y.tolist(),n]))
+            there = error(fit_few(x[:n], y[:n], x)(x))
+            assert here<most*there, (n, here, there)
+
+def test_site_redo():
+    "Undo and redo by keyboard, over a reload; the names are asked for once; one tab at a time"
+    with watched() as (_,trouble), site(trouble) as (page,files):
+        page.get_by_label('Names of the points').fill('left_eye, left_eye')
+        page.locator('input[type=file]').first.set_input_files(files[:3])
+        assert 'name of its own' in page.locator('.fse-here > .fse-note').inner_text()
+        page.get_by_label('Names of the points').fill('left_eye, right_eye')
+        choose(page, files[:3])
+        page.locator('.fse-ann-svg').focus()
+        truth = truth_of(state(page))
+        for at in truth[:2]: click(page, *at)
+        assert state(page)['visible']==[SEEN,SEEN]
+        page.keyboard.press('Control+z')
+        until(page, f'{ANNOTATOR}.state().visible[1]==={UNTOUCHED}')
+        settle(page)
+        page.reload()
+        opened(page)
+        until(page, f'{ANNOTATOR}.info().can_redo')
+        page.locator('.fse-ann-svg').focus()
+        page.keyboard.press('Control+Shift+Z')
+        until(page, f'{ANNOTATOR}.state().visible[1]==={SEEN}')
+        assert np.allclose(state(page)['points'], truth[:2], atol=1)
+        other = page.context.new_page()
+        other.goto(page.url)
+        other.wait_for_selector('.fse-here.fse-mounted')
+        assert 'another tab' in other.locator('.fse-here > .fse-note').inner_text()
+
 def shots(folder):
     "Pictures of the page: two widths, two themes, the beginning and later"
     folder = Path(folder)
@@ -279,7 +411,7 @@ def shots(folder):
                 page.screenshot(path=folder/'help.png')
                 page.keyboard.press('Escape')
                 for _ in range(7): next_image(page, label_one(page)[0])
-                until(page, 'document.querySelector("#annotate").fseAnnotator.info().curve.length>3')
+                until(page, 'document.querySelector(".fse-ann")?.fseAnnotator.info().curve.length>3')
             for width,height in ((390,844),(1280,800)):
                 for theme in ('light','dark'):
                     with page_of(address, [], width, height, color_scheme=theme) as page:

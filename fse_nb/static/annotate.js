@@ -6,11 +6,11 @@ export const defaults = {info: {}};
 
 const keys = [['Enter', 'all points are right: done, next image'], ['click', 'place the selected point'], ['drag', 'move a point, or the zoomed image'],
   ['1 … 9, Tab', 'select a point'], ['arrows', 'move the selected point by a pixel, with Shift by five'], ['H', 'hidden: its place is a guess'],
-  ['M', 'missing: not in the image'], ['Z', 'undo, back to the first change of all'], ['N', 'another image, this one later'],
+  ['M', 'missing: not in the image'], ['Z', 'undo, back to the first change of all'], ['Shift+Z, Y', 'redo'], ['N', 'another image, this one later'],
   ['[ and ]', 'image before, image after'], ['+, −, 0', 'zoom in, out, whole image'], ['F', 'zoom to the selected point'], ['Space', 'hide the points while held'], ['?', 'this help']];
 
 export function curvePath(curve, w, hgt) { // points of the error, and of the mean shape, in a box of w by hgt
-  const n0 = curve[0].n, n1 = Math.max(n0 + 1, curve.at(-1).n), top = 1.05 * Math.max(...curve.map(o => Math.max(o.error, o.mean_shape)));
+  const n0 = curve[0].n, n1 = curve.at(-1).n, top = 1.05 * Math.max(...curve.map(o => Math.max(o.error, o.mean_shape)));
   const line = k => curve.map(o => `${((o.n - n0) / (n1 - n0) * w).toFixed(1)},${((1 - o[k] / top) * hgt).toFixed(1)}`).join(' ');
   return {error: line('error'), mean: line('mean_shape'), top, n0, n1};
 }
@@ -38,9 +38,10 @@ async function render({model, el}) {
   const hidden = button('Hidden', () => setState(HIDDEN), {'aria-keyshortcuts': 'h', title: 'covered: its place is a guess (H)'});
   const missing = button('Missing', () => setState(MISSING), {'aria-keyshortcuts': 'm', title: 'not in the image (M)'});
   const done = button('Done, next image', () => finish(), {class: 'fse-ann-done', 'aria-keyshortcuts': 'Enter', title: 'all points are right (Enter)'});
-  const undo = button('Undo', () => takeBack(), {'aria-keyshortcuts': 'z', title: 'take the last change back (Z)'});
+  const undo = button('Undo', () => step('undo'), {'aria-keyshortcuts': 'z Control+z', title: 'take the last change back (Z)'});
+  const redo = button('Redo', () => step('redo'), {'aria-keyshortcuts': 'Shift+z Control+y', title: 'bring back what was taken back (Shift+Z)'});
   const skip = button('Later', () => next(true), {'aria-keyshortcuts': 'n', title: 'another image first (N)'});
-  const tools = h('div', {class: 'fse-ann-tools'}, undo, skip, button('−', () => zoom(1.25), {'aria-label': 'zoom out'}), button('+', () => zoom(.8), {'aria-label': 'zoom in'}),
+  const tools = h('div', {class: 'fse-ann-tools'}, undo, redo, skip, button('−', () => zoom(1.25), {'aria-label': 'zoom out'}), button('+', () => zoom(.8), {'aria-label': 'zoom in'}),
     button('Whole', () => { whole(); draw(); }, {title: 'the whole image (0)'}), button('?', () => help.showModal(), {'aria-label': 'help: keys', title: 'keys (?)'}));
   const help = h('dialog', {class: 'fse-ann-help', 'aria-label': 'Keys'}, h('h3', {}, 'Keys'),
     h('dl', {}, keys.flatMap(([k, what]) => [h('dt', {}, h('kbd', {}, k)), h('dd', {}, what)])),
@@ -48,7 +49,7 @@ async function render({model, el}) {
     button('Close', () => help.close()));
   const progress = h('p', {class: 'fse-ann-progress'}), advice = h('p', {class: 'fse-ann-advice', 'aria-live': 'polite'}), plot = h('div', {class: 'fse-ann-plot'});
   const job = h('p', {class: 'fse-note', role: 'status'});
-  const formats = h('select', {'aria-label': 'format'}, ['csv', 'coco', 'dlc', 'pts'].map(o => h('option', {value: o}, o)));
+  const formats = h('select', {'aria-label': 'format'});
   const out = h('div', {class: 'fse-row'}, button('Apply to all images', async () => { take(await ask('apply')); }),
     button('Write labels as', async () => { const r = await ask('export', {to: formats.value}); if (!failed(r)) job.textContent = `wrote ${r.wrote.join(', ')}`; }), formats);
   const filter = h('select', {'aria-label': 'images shown', onchange: () => refilter()}, [['all', 'all images'], ['todo', 'not labelled'], ['done', 'labelled'], ['unsure', 'least certain first']].map(([v, t]) => h('option', {value: v}, t)));
@@ -116,9 +117,9 @@ async function render({model, el}) {
     if (!r.error) await open(r.i);
   }
 
-  async function takeBack() {
+  async function step(what) { // undo or redo
     await queue;
-    const r = await ask('undo');
+    const r = await ask(what);
     take(r);
     if (!r.error && r.i != null) { await open(r.i); await relist(); }
   }
@@ -181,12 +182,13 @@ async function render({model, el}) {
   });
   function progressed() {
     undo.disabled = !info.can_undo;
+    redo.disabled = !info.can_redo;
     progress.textContent = `${info.labelled} of ${info.n.toLocaleString('en')} images labelled` + (info.found < info.n ? `; landmarks found in ${info.found.toLocaleString('en')}` : '') + (info.unreadable ? `; ${info.unreadable} cannot be read` : '');
     advice.textContent = info.advice ?? '';
     job.textContent = info.job ?? job.textContent;
     out.hidden = !info.labelled;
     const c = info.curve ?? [];
-    if (!c.length) { plot.replaceChildren(); return; }
+    if (c.length < 2) { plot.replaceChildren(); return; }
     const W = 220, H = 70, p = curvePath(c, W, H), last = c.at(-1);
     plot.replaceChildren(h('svg', {viewBox: `-4 -6 ${W + 8} ${H + 24}`, role: 'img', 'aria-label': `leave-one-out error: ${last.error} % with ${last.n} labels, mean shape ${last.mean_shape} %`},
       h('line', {x1: 0, y1: H, x2: W, y2: H, class: 'fse-gridline'}), h('polyline', {points: p.mean, class: 'fse-curve fse-ann-mean'}), h('polyline', {points: p.error, class: 'fse-curve fse-ann-error'}),
@@ -270,19 +272,19 @@ async function render({model, el}) {
     if (first) active = lacking();
   });
   svg.addEventListener('pointercancel', e => { fingers.delete(e.pointerId); start = null; });
-  const step = d => { const k = shown.indexOf(s?.i); if (k >= 0 && shown[k + d] != null) queue.then(() => open(shown[k + d])); };
+  const leaf = d => { const k = shown.indexOf(s?.i); if (k >= 0 && shown[k + d] != null) queue.then(() => open(shown[k + d])); };
   const pressed = {
-    Enter: () => finish(), h: () => setState(HIDDEN), m: () => setState(MISSING), Delete: () => setState(MISSING), z: () => takeBack(), n: () => next(true), '[': () => step(-1), ']': () => step(1),
+    Enter: () => finish(), h: () => setState(HIDDEN), m: () => setState(MISSING), Delete: () => setState(MISSING), z: e => step(e.shiftKey ? 'redo' : 'undo'), y: () => step('redo'), n: () => next(true), '[': () => leaf(-1), ']': () => leaf(1),
     '+': () => zoom(.8), '=': () => zoom(.8), '-': () => zoom(1.25), 0: () => { whole(); draw(); }, '?': () => help.showModal(), ' ': () => layer.setAttribute('visibility', 'hidden'),
     f: () => { const p = active >= 0 && place(active); if (p) { view = fitView(s, size(), .25, [p[0] + .5, p[1] + .5]); draw(); } },
     Escape: () => { active = -1; draw(); },
   };
   function onkey(e) {
-    if (help.open || e.altKey || (e.ctrlKey || e.metaKey) && e.key !== 'z' || e.target.closest?.('select, input, textarea')) return;
+    if (help.open || e.altKey || (e.ctrlKey || e.metaKey) && !'zZyY'.includes(e.key) || e.target.closest?.('select, input, textarea')) return;
     if (['Enter', ' '].includes(e.key) && e.target.closest?.('button')) return;
     const k = e.key >= '1' && e.key <= '9' ? +e.key - 1 : -1, f = pressed[e.key.length === 1 ? e.key.toLowerCase() : e.key];
     if (k >= 0 && k < info.names.length) { e.preventDefault(); active = k; draw(); if (s && place(k)) tiles[k]?.focus({preventScroll: true}); else svg.focus({preventScroll: true}); }
-    else if (f && !e.repeat) { e.preventDefault(); f(); }
+    else if (f && !e.repeat) { e.preventDefault(); f(e); }
   }
   const home = document.body.classList.contains('fse-page') ? document : el;
   const onup = e => { if (e.key === ' ') layer.removeAttribute('visibility'); };
@@ -294,6 +296,7 @@ async function render({model, el}) {
 
   info = await ask('hello');
   if (failed(info)) { info = {names: [], colors: [], n: 0, labelled: 0, curve: []}; return () => clearInterval(timer); }
+  formats.append(...info.formats.map(o => h('option', {value: o}, o)));
   progressed();
   await relist();
   if (info.start != null) await open(info.start);

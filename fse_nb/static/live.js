@@ -9,7 +9,7 @@ export const defaults = {
   landmarks: [], warped: [], carried: [], errors: [], error: null, confidence: [], warped_confidence: [],
 };
 
-const palette = '2830ff f8b0a0 b01808 90a0ff 008060 68f0f0 e0e818 80a028 a878a0 a01878'.split(' ').map(o => '#' + o); // landmark_colors(10)
+export const palette = '2830ff f8b0a0 b01808 90a0ff 008060 68f0f0 e0e818 80a028 a878a0 a01878'.split(' ').map(o => '#' + o); // landmark_colors(10)
 const at = f => new URL(f, import.meta.url).href;
 
 async function bytes(url) {

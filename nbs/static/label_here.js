@@ -1,0 +1,1 @@
+../../fse_nb/static/label_here.js
