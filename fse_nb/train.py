@@ -617,7 +617,7 @@ def show_results(self:LandmarkLearner,
         show_landmarks(x2[i], pts2[i], ax=axs[1][i])
 
 # %% ../nbs/05_train.ipynb #efc3578b
-DEFAULT_ARCH = 'dilated'
+DEFAULT_ARCH = 'unet'
 
 def _declared(dls, crop, channels)->Geometry:
     "The geometry of the images that a loader gives"
