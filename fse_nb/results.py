@@ -164,15 +164,14 @@ def warp_rows(
 
 # %% ../nbs/28_results.ipynb #7b9ba587
 #: (set, K or None for any K) → the paper's error, %
-PAPER = {('mafl',10):7.95, ('mafl',30):7.15, ('mafl',50):6.67, ('mtfl',None):10.53, ('300w',None):9.30,
-         ('300w fine-tuned',None):7.97}
+PAPER = {('mafl',10):7.95, ('mafl',30):7.15, ('mafl',50):6.67, ('mtfl',None):10.53, ('300w',None):9.30}
 
 def _percent(summary, name='mean', factor=100):
     "An error of `error_summary`, or a number of a record that has only the mean"
     return None if summary is None or summary.get(name) is None else factor*summary[name]
 
 def _row(record, which, detector, error, mean_shape, eyes='eyes', k=None, factor=100, paper=None, **more):
-    if paper is None: paper = PAPER.get((which,k), PAPER.get((which,None)))
+    if paper is None and (which!='300w' or eyes=='pupils'): paper = PAPER.get((which,k), PAPER.get((which,None)))
     return dict(detector=detector, K=k, set=which, eyes='' if eyes=='eyes' else eyes.replace('_', ' '),
                 error=_percent(error, factor=factor), low=_percent(error, 'low', factor),
                 high=_percent(error, 'high', factor), mean_shape=_percent(mean_shape, factor=factor), paper=paper,
@@ -188,8 +187,8 @@ def _supervised(name, d):
     for run in d['runs']: # its key is the number of labels, perhaps with a remark
         r = d['runs'][run]
         how = run.removeprefix(run.split()[0])
-        yield _row(name, d['set'], f"supervised, {d['net']}{how}", r['error'], d['mean_shape'], d['eyes'],
-                   paper=float('nan'), labels=r['labels'], test_images=r['error']['n'])
+        yield _row(name, d['set'], f"supervised, {d['net']}{how}, {r['steps']} batches", r['error'], d['mean_shape'],
+                   d['eyes'], paper=float('nan'), labels=r['labels'], test_images=r['error']['n'])
 
 def _trained(name, d):
     "The test splits that experiments/recipes.py opened at the end of a run"
@@ -209,8 +208,8 @@ def _finetuned(name, d):
     if 'percent' in e: error,shape,factor = dict(e, mean=e['percent']),dict(mean=e['mean_shape_percent']),1
     else: error,shape,factor = e['error'],e['mean_shape'],100
     yield _row(name, which, name.removeprefix('finetune_')+', fine-tuned', error, shape, k=d['config']['n_landmarks'],
-               eyes='outer_corners' if which=='300w' else 'eyes', factor=factor,
-               paper=PAPER.get((f'{which} fine-tuned',None)), labels=d['labelled'], test_images=d['test'])
+               eyes='outer_corners' if which=='300w' else 'eyes', factor=factor, labels=d['labelled'],
+               test_images=d['test'])
 
 def error_rows(
     records:dict # name → record, as of `all_results`
