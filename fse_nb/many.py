@@ -6,12 +6,13 @@ Docs: https://fse-nb.github.io/fse_nb/many.html.md"""
 
 # %% auto #0
 __all__ = ['OnnxDetector', 'open_detector', 'points_of', 'landmark_table', 'GrowingTable', 'told', 'meet', 'of_first',
-           'own_blocks', 'in_turn', 'find_in', 'doubt_of', 'need_parquet', 'to_parquet', 'draw_points',
-           'draw_landmarks', 'review_table', 'names_in', 'read_table', 'review_sheet', 'verdict', 'review_all',
-           'written_formats', 'write_points']
+           'own_blocks', 'in_turn', 'doubt_of', 'find_in', 'need_parquet', 'to_parquet', 'draw_points',
+           'draw_landmarks', 'rows_of', 'names_in', 'read_table', 'review_table', 'review_sheet', 'verdict',
+           'review_all', 'written_formats', 'write_points']
 
 # %% ../nbs/08a_many.ipynb #282add98
 import json, os, sys, tempfile, time
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import numpy as np, pandas as pd, torch
 from fastai.torch_core import num_distrib, rank_distrib
 from fastprogress.fastprogress import progress_bar
 from PIL import Image, ImageDraw, ImageFont
+from .store import _held
 from .coords import to_unit
 from .draw import landmark_hex
 from .decode import Geometry, ImageCache, load_image
@@ -29,6 +31,15 @@ from .regress import LinearRegressor
 from .export import load_detector, to_onnx
 
 # %% ../nbs/08a_many.ipynb #b8adcba8
+def _session(graph):
+    "ONNX Runtime with as many threads as PyTorch has"
+    import onnxruntime as ort
+    options = ort.SessionOptions()
+    options.intra_op_num_threads,options.log_severity_level = torch.get_num_threads(),4
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return ort.InferenceSession(source, options, providers=['CPUExecutionProvider'])
+
+# %% ../nbs/08a_many.ipynb #b6ff98c8
 class OnnxDetector:
     "A detector in ONNX Runtime, on the CPU; raises ImportError where that is missing, ValueError for another file"
     def __init__(self,
@@ -36,12 +47,8 @@ class OnnxDetector:
     ):
         if find_spec('onnxruntime') is None:
             raise ImportError("--engine onnx needs onnxruntime: pip install 'fse_nb[export]'")
-        import onnxruntime as ort
-        options = ort.SessionOptions()
-        options.intra_op_num_threads,options.log_severity_level = torch.get_num_threads(),4
         try:
-            source = graph if isinstance(graph, bytes) else str(graph)
-            self.session = ort.InferenceSession(source, options, providers=['CPUExecutionProvider'])
+            self.session = _session(graph)
             about = json.loads(self.session.get_modelmeta().custom_metadata_map['fse_nb'])
             self.geometry = Geometry.from_dict(about['geometry'])
             self.config = dict(n_landmarks=len(about['colors']))
@@ -70,6 +77,7 @@ class OnnxDetector:
         if 1 in (self.shape[0],self.shape[-1]): x = (x@np.float32([.299,.587,.114])).round().astype(np.uint8)[...,None]
         return x if last else np.ascontiguousarray(x.transpose(0,3,1,2))
 
+# %% ../nbs/08a_many.ipynb #d9b1910c
 def open_detector(
     name, # of `load_detector`, or a file of `to_onnx`
     engine:str='torch', # or 'onnx'; such a file is onnx in any case
@@ -111,6 +119,7 @@ def points_of(
         meta = its if meta is None else its.join(meta)
     return LandmarkSet(cache.files, cache.to_original(slice(None), points.numpy()), names, meta=meta)
 
+# %% ../nbs/08a_many.ipynb #52e27292
 _OF_WINDOWS = 'object','score' # columns of `find_objects`
 
 def _each(found):
@@ -133,6 +142,34 @@ def landmark_table(
     return pd.DataFrame(columns)
 
 # %% ../nbs/08a_many.ipynb #3f939209
+def _cut_half_line(path):
+    "Remove what stands behind the last end of a line"
+    with open(path, 'r+b') as f:
+        size = f.seek(0, os.SEEK_END)
+        f.seek(max(0, size-2**20))
+        tail = f.read()
+        f.truncate(size-len(tail)+tail.rfind(b'\n')+1)
+
+def _cut_last_image(path):
+    "Remove the rows of the last image, some of whose objects may be missing"
+    text = path.read_bytes()
+    image = pd.read_csv(path, usecols=['image'], dtype=str).image
+    n = int((image==image.iloc[-1]).sum()) if len(image) else 0
+    kept = text.split(b'\n')[:-n-1] # no cell holds a line break, save the name of an image
+    if n and len(kept)==len(image)-n+1: path.write_bytes(b'\n'.join(kept)+b'\n')
+
+def _append(table, path):
+    "Write rows behind those of a file, and the names of the columns first"
+    try:
+        with open(path, 'a', encoding='utf-8', newline='') as f:
+            table.to_csv(f, index=False, header=f.tell()==0)
+            f.flush()
+            os.fsync(f.fileno())
+    except OSError as e:
+        why = f'could not write {path} ({e.strerror}); --resume goes on behind what is there'
+        raise OSError(e.errno, why) from e
+
+# %% ../nbs/08a_many.ipynb #140e61af
 class GrowingTable:
     "Rows of images on disk, in order, a block at a time; raises ValueError where a table is not the beginning of it"
     def __init__(self,
@@ -153,7 +190,7 @@ class GrowingTable:
         _cut_half_line(self.path)
         if self.path.stat().st_size==0: return self.left_out.unlink(missing_ok=True)
         several = 'object' in pd.read_csv(self.path, nrows=0) # rows an image, perhaps
-        if several: self._cut_last_image()
+        if several: _cut_last_image(self.path)
         rows = pd.read_csv(self.path, usecols=['image'], dtype=str).image.drop_duplicates()
         number = {name:i for i,name in enumerate(self.names)}
         there = [number.get(name, -1) for name in rows]
@@ -167,42 +204,18 @@ class GrowingTable:
             known = pd.read_csv(self.left_out)
             known[known.row<self.done].to_csv(self.left_out, index=False)
 
-    def _cut_last_image(self):
-        "Remove the rows of the last image, some of whose objects may be missing"
-        text = self.path.read_bytes()
-        image = pd.read_csv(self.path, usecols=['image'], dtype=str).image
-        n = int((image==image.iloc[-1]).sum()) if len(image) else 0
-        kept = text.split(b'\n')[:-n-1] # no cell holds a line break, save the name of an image
-        if n and len(kept)==len(image)-n+1: self.path.write_bytes(b'\n'.join(kept)+b'\n')
-
     def add(self,
         found:LandmarkSet, # of `points_of`
         problems=() # of those images of the block that could not be read, as of `no_problems`
     ):
         "Write the rows of a block"
-        if len(problems): self._append(problems, self.left_out)
-        if len(found): self._append(landmark_table(found, self.path.parent), self.path)
-
-    def _append(self, table, path):
-        try:
-            with open(path, 'a', encoding='utf-8', newline='') as f:
-                table.to_csv(f, index=False, header=f.tell()==0)
-                f.flush()
-                os.fsync(f.fileno())
-        except OSError as e:
-            why = f'could not write {path} ({e.strerror}); --resume goes on behind what is there'
-            raise OSError(e.errno, why) from e
-
-def _cut_half_line(path):
-    "Remove what stands behind the last end of a line"
-    with open(path, 'r+b') as f:
-        size = f.seek(0, os.SEEK_END)
-        f.seek(max(0, size-2**20))
-        tail = f.read()
-        f.truncate(size-len(tail)+tail.rfind(b'\n')+1)
+        if len(problems): _append(problems, self.left_out)
+        if len(found): _append(landmark_table(found, self.path.parent), self.path)
 
 # %% ../nbs/08a_many.ipynb #d47c6841
 def _minutes(seconds): return f'{seconds:.0f} s' if seconds<90 else f'{seconds/60:.0f} min'
+
+def _rate(a_second): return f'{a_second:.0f} a second' if a_second>=2 else f'{60*a_second:.0f} a minute'
 
 def told(
     blocks, # things that take time
@@ -218,9 +231,9 @@ def told(
         yield block
         done,now = min(i*size, n),time.monotonic()
         rate = done/max(now-begun, 1e-9)
-        if bar is not None: bar.comment = f'{done:,} of {n:,} {what}, {rate:.0f} a second'
+        if bar is not None: bar.comment = f'{done:,} of {n:,} {what}, {_rate(rate)}'
         elif now-said>=every and done<n:
-            print(f'{done:,} of {n:,} {what}, {rate:.0f} a second, {_minutes((n-done)/rate)} left', flush=True)
+            print(f'{done:,} of {n:,} {what}, {_rate(rate)}, {_minutes((n-done)/rate)} left', flush=True)
             said = now
 
 # %% ../nbs/08a_many.ipynb #1635b38e
@@ -243,6 +256,20 @@ def of_first(value):
     torch.distributed.broadcast_object_list(box)
     return box[0]
 
+# %% ../nbs/08a_many.ipynb #eebd965b
+def _windowed(geometry, files, size, windows):
+    "The windows of each block of files as squares"
+    for start in range(0, len(files), size):
+        s = windows(files[start:start+size])
+        if len(s): cache = next(decoded_blocks(geometry, s, len(s)))
+        else:
+            nothing = np.empty((0,geometry.size,geometry.size,3), np.uint8)
+            cache = ImageCache(nothing, [], np.empty((0,4)), meta=s.meta, geometry=geometry)
+        number = {str(f):start+i for i,f in enumerate(files[start:start+size])}
+        bad = pd.concat([s.problems,cache.problems], ignore_index=True).drop_duplicates('file')
+        cache.problems = bad.assign(row=[number.get(str(f), start) for f in bad.file])
+        yield cache
+
 def own_blocks(
     geometry, # of the squares
     files:list, # of all processes
@@ -257,6 +284,7 @@ def own_blocks(
         cache.problems = cache.problems.assign(row=(row//size*n+rank)*size+row%size)
         yield cache
 
+# %% ../nbs/08a_many.ipynb #f43ba0ef
 def in_turn(
     results, # of this process's blocks
     n_blocks:int # of all processes
@@ -269,49 +297,11 @@ def in_turn(
         torch.distributed.all_gather_object(of_all, next(results, None))
         yield from (o for o in of_all if o is not None)
 
-def _windowed(geometry, files, size, windows):
-    "The windows of each block of files as squares"
-    for start in range(0, len(files), size):
-        s = windows(files[start:start+size])
-        if len(s): cache = next(decoded_blocks(geometry, s, len(s)))
-        else:
-            nothing = np.empty((0,geometry.size,geometry.size,3), np.uint8)
-            cache = ImageCache(nothing, [], np.empty((0,4)), meta=s.meta, geometry=geometry)
-        number = {str(f):start+i for i,f in enumerate(files[start:start+size])}
-        bad = pd.concat([s.problems,cache.problems], ignore_index=True).drop_duplicates('file')
-        cache.problems = bad.assign(row=[number.get(str(f), start) for f in bad.file])
-        yield cache
-
 # %% ../nbs/08a_many.ipynb #7f7e2424
-def find_in(
-    model, # detector
-    files:list, # of images
-    table, # file to write
-    regressor:LinearRegressor|None=None, # from landmarks to points
-    draw=None, # folder for drawings, of blocks that are seen now
-    resume:bool=False, # go on behind what is in the table
-    bs:int=64, # images in a batch
-    size:int=256, # images in a block
-    windows=None # where the objects are, see `own_blocks`; default: each image is cut as in training
-)->int: # images that could not be read; in another process than the first: 0
-    "Points of any number of images, in a table that grows; raises ValueError where no image can be read"
-    grown = None if rank_distrib() else GrowingTable(table, files, resume)
-    if grown and grown.last is not None and windows is None: _same_detector(model, grown, files, regressor)
-    done = of_first(grown and grown.done)
-    if done: print(f'{done:,} of {len(files):,} images are in {table} already', flush=True)
-    todo,top = files[done:],_common_folder(files)
-    def found():
-        for cache in own_blocks(declared(model), todo, size, windows):
-            points = points_of(model, cache, regressor, bs)
-            if draw is not None: draw_landmarks(points, draw, top, doubt_of(model))
-            yield points,cache.problems
-    for points,problems in told(in_turn(found(), -(-len(todo)//size)), len(todo), size):
-        if grown: grown.add(points, problems.assign(row=problems.row+done))
-    if not grown: return 0 # the first process has what was found
-    problems = pd.read_csv(grown.left_out) if grown.left_out.exists() else ()
-    if grown.path.stat().st_size==0:
-        raise ValueError(f'none of the {len(files)} images can be read; the first, {files[0]}: {problems.problem[0]}')
-    return len(problems)
+def _own(table):
+    "The table, open, so that no other process writes to it meanwhile; raises ValueError where one does"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    return _held(table)
 
 def _same_detector(model, grown, files, regressor):
     "Compare the last row of a table with what the detector says today"
@@ -326,6 +316,38 @@ def doubt_of(model)->float|None:
     return model.confidence and model.confidence.doubt
 
 def _common_folder(files): return os.path.commonpath([os.path.dirname(os.path.abspath(f)) for f in files])
+
+# %% ../nbs/08a_many.ipynb #ab7921f1
+def find_in(
+    model, # detector
+    files:list, # of images
+    table, # file to write
+    regressor:LinearRegressor|None=None, # from landmarks to points
+    draw=None, # folder for drawings, of blocks that are seen now
+    resume:bool=False, # go on behind what is in the table
+    bs:int=64, # images in a batch
+    size:int=256, # images in a block
+    windows=None # where the objects are, see `own_blocks`; default: each image is cut as in training
+)->int: # images that could not be read; in another process than the first: 0
+    "Points of many images, in a table that grows; raises ValueError where none can be read or another process writes it"
+    with nullcontext() if rank_distrib() else _own(Path(table)):
+        grown = None if rank_distrib() else GrowingTable(table, files, resume)
+        if grown and grown.last is not None and windows is None: _same_detector(model, grown, files, regressor)
+        done = of_first(grown and grown.done)
+        if done: print(f'{done:,} of {len(files):,} images are in {table} already', flush=True)
+        todo,top = files[done:],_common_folder(files)
+        def found():
+            for cache in own_blocks(declared(model), todo, size, windows):
+                points = points_of(model, cache, regressor, bs)
+                if draw is not None: draw_landmarks(points, draw, top, doubt_of(model))
+                yield points,cache.problems
+        for points,problems in told(in_turn(found(), -(-len(todo)//size)), len(todo), size):
+            if grown: grown.add(points, problems.assign(row=problems.row+done))
+        if not grown: return 0 # the first process has what was found
+        problems = pd.read_csv(grown.left_out) if grown.left_out.exists() else ()
+        if grown.path.stat().st_size==0:
+            raise ValueError(f'none of the {len(files)} images can be read; the first, {files[0]}: {problems.problem[0]}')
+        return len(problems)
 
 # %% ../nbs/08a_many.ipynb #b0dbc565
 def need_parquet():
@@ -379,6 +401,7 @@ def draw_points(
     if text: write((r, r/2), text)
     return im
 
+# %% ../nbs/08a_many.ipynb #eeb4d6f2
 def _said(confidence, doubt):
     "The confidence of an image in words"
     return f'{confidence:.2f}' + (' doubtful' if doubt is not None and confidence<doubt else '')
@@ -401,6 +424,37 @@ def draw_landmarks(
         draw_points(load_image(f), points, labels, sure, text).save(to)
 
 # %% ../nbs/08a_many.ipynb #fa6e528e
+def rows_of(
+    table, # file of `find_in`
+    rows, # their numbers
+    size:int=50_000 # rows of the file that are held at once
+)->pd.DataFrame:
+    "Some rows of a table, in this order"
+    parts = pd.read_csv(table, dtype=dict(image=str), chunksize=size)
+    return pd.concat([o[o.index.isin(rows)] for o in parts]).loc[rows]
+
+def names_in(
+    table:pd.DataFrame # with x and y of each point in columns of their own
+)->list:
+    "Names of the points of a table"
+    return [c[:-2] for c in table if c.endswith('_x')]
+
+def read_table(
+    table, # file of `find_in`
+    rows=None # numbers of those that are wanted; default: all
+)->LandmarkSet:
+    "What a table holds; `meta` has the confidences"
+    t = pd.read_csv(table, dtype=dict(image=str)) if rows is None else rows_of(table, rows)
+    names = names_in(t)
+    points = t[[f'{name}_{c}' for name in names for c in 'xy']].to_numpy(np.float32).reshape(len(t), -1, 2)
+    sure = [c for c in t if c.endswith('confidence') or c in _OF_WINDOWS]
+    return LandmarkSet([Path(table).parent/name for name in t.image], points, names, meta=t[sure] if sure else None)
+
+# %% ../nbs/08a_many.ipynb #c100163a
+def _sureness(table):
+    "The columns of a table that say how sure each row is, if there are any"
+    return pd.read_csv(table, usecols=lambda name: name in ('confidence','score'))
+
 def review_table(
     table, # file of `find_in`
     doubt:float|None=None, # mean confidence below which an image is doubtful
@@ -408,14 +462,12 @@ def review_table(
     least:float|None=None # score below which a window is doubtful, where there are windows
 )->pd.DataFrame: # image, confidence, doubtful, reason; empty where there is no confidence
     "The doubtful images and the least certain of the others, the worst first"
-    t = pd.read_csv(table, dtype=dict(image=str))
+    t = _sureness(table)
     if 'confidence' not in t: return pd.DataFrame(columns=['image','confidence','doubtful','reason'])
-    t = t.sort_values('confidence', kind='stable')
     doubtful = t.confidence<(-1 if doubt is None else doubt)
     if 'score' in t: doubtful = doubtful|(t.score<(-1 if least is None else least))
-    order = (~doubtful).sort_values(kind='stable').index # the doubtful first
-    t,doubtful = t.loc[order],doubtful.loc[order]
-    t,doubtful = (o.iloc[:max(n, int(doubtful.sum()))] for o in (t,doubtful))
+    order = np.lexsort((t.confidence,~doubtful))[:max(n, int(doubtful.sum()))] # the doubtful first
+    t,doubtful = rows_of(table, order),doubtful[order]
     columns = [c for c in t if c.endswith('_confidence')]
     reasons = [_reason(row, columns, bad) for row,bad in zip(t[columns].to_numpy(), doubtful)]
     review = t[[c for c in ('image','object','confidence','score') if c in t]]
@@ -430,22 +482,7 @@ def _reason(row, columns, doubtful):
     if not unsure: return 'among the least certain'
     return f"uncertain: {many if len(unsure)>4 else ', '.join(unsure)}"
 
-def names_in(
-    table:pd.DataFrame # with x and y of each point in columns of their own
-)->list:
-    "Names of the points of a table"
-    return [c[:-2] for c in table if c.endswith('_x')]
-
-def read_table(
-    table # file of `find_in`
-)->LandmarkSet:
-    "What a table holds; `meta` has the confidences"
-    t = pd.read_csv(table, dtype=dict(image=str))
-    names = names_in(t)
-    points = t[[f'{name}_{c}' for name in names for c in 'xy']].to_numpy(np.float32).reshape(len(t), -1, 2)
-    sure = [c for c in t if c.endswith('confidence') or c in _OF_WINDOWS]
-    return LandmarkSet([Path(table).parent/name for name in t.image], points, names, meta=t[sure] if sure else None)
-
+# %% ../nbs/08a_many.ipynb #e802d8e2
 def review_sheet(
     found:LandmarkSet, # of `read_table`
     path, # picture to write
@@ -472,6 +509,7 @@ def review_sheet(
         drawing.text((x,y+16), f.name if len(f.name)<34 else f'…{f.name[-32:]}', 'dimgrey', font)
     sheet.save(path)
 
+# %% ../nbs/08a_many.ipynb #00534f7e
 def verdict(
     review:pd.DataFrame, # of `review_table`
     n:int, # images
@@ -492,14 +530,16 @@ def review_all(
     "Write review.csv beside a table, and the sheet into the folder of the drawings; say what they show"
     doubt,path = doubt_of(model),Path(table).with_name('review.csv')
     least = (getattr(model, 'run', None) or {}).get('constellation', {}).get('doubt')
-    review,n = review_table(table, doubt, least=least),len(found := read_table(table))
-    if _each(found) is None:
+    sure = _sureness(table)
+    if 'confidence' not in sure:
         print('no confidence: this detector is not calibrated (fse_nb.confidence.fit_confidence)')
         return []
+    review = review_table(table, doubt, least=least)
     review.to_csv(path, index=False)
-    if draw is not None: review_sheet(found, Path(draw)/'review.png', doubt)
-    print(verdict(review, n, doubt, path))
-    if found.meta.confidence.median()<.5:
+    worst = np.argsort(sure.confidence.to_numpy(), kind='stable')[:24]
+    if draw is not None: review_sheet(read_table(table, worst), Path(draw)/'review.png', doubt)
+    print(verdict(review, len(sure), doubt, path))
+    if sure.confidence.median()<.5:
         print('in most images most points are uncertain: are they like those of the training? was it long enough?')
     return [path]+([] if draw is None else [Path(draw)/'review.png'])
 
