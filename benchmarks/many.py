@@ -1,27 +1,31 @@
 """What many images cost: engines, decoding, number of images, number of landmarks, size of the squares
 
-    python benchmarks/many.py
+    python benchmarks/many.py [PART …]     memory decoding cost engines; default: all
+
+A part that is not asked for stays in results/bench_many.json as it was measured before.
 
 Engines: PyTorch as it is, compiled, and ONNX Runtime compute the same graph, from bytes to pixels. They take turns, so
 that a busy machine slows all of them alike. With one thread the seconds are those of the processor, with two threads
 those of the fastest round by the clock. Decoding is measured apart. Memory is the most that `fse_detect` ever holds, in
 a process of its own; its images are links to 50 drawn faces of 160 pixels, its detector is small (squares of 40
-pixels), and its time is that of the whole command, imports and review included."""
-import argparse, io, os, resource, statistics, subprocess, sys, tarfile, tempfile, time
+pixels), and its time is that of the whole command, imports and review included. On the way, what it holds and how far
+it is are looked at whenever a tenth of the rows is there."""
+import argparse, io, json, os, resource, statistics, subprocess, sys, tarfile, tempfile, time
 from pathlib import Path
 
-import numpy as np, onnxruntime as ort, torch
+import numpy as np, onnxruntime as ort, psutil, torch
 from PIL import Image
 
-from common import record
+from common import ROOT
 from fse_nb.confidence import Confidence
 from fse_nb.data import Geometry, toy_faces
 from fse_nb.decode import decode_square, load_image
 from fse_nb.detect import detect
 from fse_nb.export import OnnxGraph, load_detector, save_detector, to_onnx
 from fse_nb.model import LandmarkDetector
+from fse_nb.results import origin, write_record
 
-IMAGES = 1_000,5_000,20_000
+IMAGES = 1_000,5_000,20_000,100_000
 
 COMMAND = '''
 import re, resource, sys
@@ -134,18 +138,38 @@ def shard(file, faces, n):
             t.addfile(member, io.BytesIO(data[i%len(data)]))
     return file
 
-def measured(images, model, csv):
-    "Most memory (MB), seconds of the processor, seconds, and rows of the table"
+def watched(process, csv, n):
+    "Rows, memory (MB) and seconds of the processor, whenever a tenth of `n` rows is there, until the process ends"
+    seen,rows,due = [],-1,n/10 # the first line names the columns
+    looked = psutil.Process(process.pid)
+    while not csv.exists() and process.poll() is None: time.sleep(.1)
+    with open(csv, 'rb') as table:
+        while process.poll() is None:
+            rows += table.read().count(b'\n')
+            if rows>=due:
+                due,times = rows+n/10,looked.cpu_times()
+                seen.append(dict(rows=rows, mb=round(looked.memory_info().rss/2**20),
+                                 cpu_seconds=round(times.user+times.system, 1)))
+            time.sleep(.1)
+    return seen
+
+def measured(images, model, csv, n):
+    "Most memory (MB), seconds of the processor, seconds, images a second of the processor, and how it went"
     began,clock = resource.getrusage(resource.RUSAGE_CHILDREN),time.perf_counter()
-    said = subprocess.run([sys.executable,'-c',COMMAND,images,model,csv], capture_output=True, text=True, check=True)
+    with open(f'{csv}.log', 'w+') as log:
+        process = subprocess.Popen([sys.executable,'-c',COMMAND,images,model,csv], stdout=log)
+        on_the_way = watched(process, csv, n)
+        log.seek(0)
+        said = log.read()
+    assert process.returncode==0, said
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = ended.ru_utime+ended.ru_stime-began.ru_utime-began.ru_stime
     unit = 2**20 if sys.platform=='darwin' else 2**10 # bytes there, kilobytes elsewhere
-    with open(csv) as f: rows = sum(1 for _ in f)-1
-    return dict(peak_mb=round(int(said.stdout.split()[-1])/unit), cpu_seconds=round(cpu, 1),
-                seconds=round(time.perf_counter()-clock, 1)),rows
+    with open(csv) as f: assert sum(1 for _ in f)==n+1
+    return dict(peak_mb=round(int(said.split()[-1])/unit), cpu_seconds=round(cpu, 1),
+                seconds=round(time.perf_counter()-clock, 1), on_the_way=on_the_way)
 
-def numbers(d, images):
+def memory(d, images):
     "Memory and time of the whole command, against the number of images"
     faces = [f.resolve() for f in toy_faces(50, seed=1, size=160).save_images(d/'faces').files]
     torch.manual_seed(0)
@@ -153,32 +177,38 @@ def numbers(d, images):
     model.confidence = Confidence([-6.]*10, [-3.]*10, doubt=.5)
     file,said = save_detector(model, d/'small.safetensors'),{}
     for n in images:
-        said[str(n)],rows = measured(links(d/str(n), faces, n), file, d/f'{n}.csv')
-        assert rows==n
+        said[str(n)] = measured(links(d/str(n), faces, n), file, d/f'{n}.csv', n)
         print(f'{n:,} images: {said[str(n)]}', flush=True)
+    few,many = (said[str(n)]['peak_mb'] for n in (images[0],images[-1]))
+    print(f'{images[-1]//images[0]} times the images, {many/few:.2f} times the memory (bound: 1.15)')
     n = images[1]
-    tar,rows = measured(shard(d/'shard.tar', faces, n), file, d/'tar.csv')
-    assert rows==n
+    tar = measured(shard(d/'shard.tar', faces, n), file, d/'tar.csv', n)
     print(f'{n:,} images in a tar archive: {tar}', flush=True)
-    return said,{str(n):tar}
+    return dict(images=said, tar={str(n):tar}, ratio=round(many/few, 3), bound=1.15)
 
-def main(images):
+def both_engines(d):
+    "All detectors with one thread, then one with two, which takes minutes on a busy machine"
+    one = engines(d, ('faces-10','cats-10','digits-3'))
+    print(f'one thread: ONNX Runtime {one["faces-10"]["onnx"]["ratio"]:.2f} times as fast as PyTorch (bar: 1.5)')
+    return dict(engines={'1 thread':one, '2 threads':engines(d, ('faces-10',), 2)}, onnx_bar=1.5)
+
+def keep(part, found):
+    "Write what a part found, beside what the others did"
+    file,began = ROOT/'results'/'bench_many.json',origin('onnxruntime', 'pillow')
+    before = json.loads(file.read_text())['numbers'] if file.exists() else {}
+    parts = before.get('parts', {})|{part:dict(command=began['command'], commit=began['commit'])}
+    write_record(file, began, **before|found|dict(parts=parts))
+
+def main(parts, images):
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as d:
-        d = Path(d)
-        said,tar = numbers(d, images)
-        few,many = (said[str(n)]['peak_mb'] for n in (images[0],images[-1]))
-        print(f'{images[-1]//images[0]} times the images, {many/few:.2f} times the memory (bound: 1.15)')
-        one = engines(d, ('faces-10','cats-10','digits-3'))
-        print(f'one thread: ONNX Runtime {one["faces-10"]["onnx"]["ratio"]:.2f} times as fast as PyTorch (bar: 1.5)')
-        found = dict(images=said, tar=tar, ratio=round(many/few, 3), bound=1.15, engines={'1 thread':one}, onnx_bar=1.5,
-                     decoding=decoding(d), cost_ms=costs())
-        record('many', 'onnxruntime', 'pillow', **found)
-        # last, since on a busy machine it takes minutes
-        found['engines']['2 threads'] = engines(d, ('faces-10',), 2, rounds=3)
-    record('many', 'onnxruntime', 'pillow', **found)
+    todo = dict(memory=lambda d: memory(d, images), decoding=lambda d: dict(decoding=decoding(d)),
+                cost=lambda d: dict(cost_ms=costs()), engines=both_engines)
+    for part in parts or todo:
+        with tempfile.TemporaryDirectory() as d: keep(part, todo[part](Path(d)))
 
 if __name__=='__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('parts', nargs='*', choices=['memory','decoding','cost','engines'])
     parser.add_argument('--images', default=','.join(map(str, IMAGES)), help='numbers of images, with commas')
-    main([int(o) for o in parser.parse_args().images.split(',')])
+    args = parser.parse_args()
+    main(args.parts, [int(o) for o in args.images.split(',')])

@@ -6,11 +6,12 @@
 Needs no data set and no network, and Linux. Each fault meets the command as a user calls it, in a process of its own:
 a fork of this one, so that nothing has to be imported again. A fault that is not met well is printed, and the exit
 status is 1. What cannot be tried here (a small disk needs the right to mount one) is printed as not tried."""
-import argparse, gzip, inspect, io, json, math, os, pickle, random, re, resource, shutil, signal, struct, subprocess
-import sys, tempfile, time, traceback, warnings, zipfile, zlib
+import argparse, gzip, io, json, math, os, pickle, random, re, resource, shutil, signal, struct, subprocess
+import sys, tarfile, tempfile, time, traceback, warnings, zipfile, zlib
 from collections import Counter, namedtuple
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +23,7 @@ from PIL import Image
 import fse_nb.runs, fse_nb.points # before anything is forked
 from fse_nb.cli import fse_detect, fse_regress, fse_train, one_sentence
 from fse_nb.data import FORMATS, Geometry, LandmarkSet, toy_faces, write_annotations
-from fse_nb.export import save_detector
+from fse_nb.export import load_detector, save_detector, to_onnx
 from fse_nb.model import LandmarkDetector
 from fse_nb.regress import LinearRegressor
 from fse_nb.results import origin, write_record
@@ -30,7 +31,8 @@ from fse_nb.store import load_tensors
 from fse_nb.train import Checkpoint
 
 #: a hostile file may cost this much memory above what a good one costs, MB; an image has at most 179 million pixels
-MOST_MB = dict(detector=600, checkpoint=600, cache=600, regressor=600, annotation=600, image=4000)
+MOST_MB = dict(detector=600, engine=600, checkpoint=600, cache=600, regressor=600, annotation=600, archive=600,
+               list=600, boxes=600, image=4000)
 
 # ---- a command in a process of its own
 
@@ -151,30 +153,61 @@ def test_kill(n=6, seed=0):
             shutil.rmtree(out, ignore_errors=True)
     return dict(numbers, steps=25, seconds_of_the_run=round(seconds, 2))|kill_detection(n, seed)
 
+# ---- a detection of two seconds
+
+class Detection:
+    "`fse_detect` in a folder: 700 photographs in three blocks, two of which cannot be read"
+    def __init__(self, tmp):
+        self.tmp,self.photos,self.table,self.log = tmp,tmp/'many',tmp/'found'/'found.csv',tmp/'said.txt'
+        draw_photos(self.photos, 700)
+        for name in ('05.png','300.png'): (self.photos/name).write_text('no image')
+        save_toy_detector(tmp/'d.safetensors')
+        one = run(self.work(), tmp)
+        expect(one.code==0, one.said)
+        self.want,self.seconds = self.results(),one.seconds
+
+    def work(self, **kwargs):
+        return lambda: fse_detect(str(self.photos), model=str(self.tmp/'d.safetensors'), csv=str(self.table), **kwargs)
+
+    def results(self): return [self.table.read_bytes(),self.table.with_name('left_out.csv').read_bytes()]
+
+    def size(self): return self.table.stat().st_size if self.table.exists() else 0
+
+    def begun(self):
+        "A process that has written its first rows, and stands still"
+        while True:
+            shutil.rmtree(self.table.parent, ignore_errors=True)
+            pid,began = started(self.work(), self.log),time.time()
+            while not self.size() and time.time()<began+60: time.sleep(.0005)
+            os.kill(pid, signal.SIGSTOP)
+            if self.size()<len(self.want[0]): return pid,began
+            os.kill(pid, signal.SIGKILL) # it was too fast
+            ended(pid, self.log, began)
+
+    def finished(self):
+        "Resume: it ends as one that nothing disturbed"
+        r = run(self.work(resume=True), self.tmp)
+        expect(r.code==0, r.said)
+        expect(self.results()==self.want, 'a resumed detection ends elsewhere')
+
 def kill_detection(n, seed):
-    "The same for a table of landmarks, where `fse_detect` can go on"
-    if 'resume' not in inspect.signature(fse_detect).parameters: return {}
+    "The same for a table of landmarks; every second time as soon as it grows after the moment"
     rng,numbers = random.Random(seed),Counter()
     with scratch() as tmp:
-        photos,table = tmp/'photos',tmp/'found.csv'
-        draw_photos(photos, 200)
-        save_toy_detector(tmp/'d.safetensors')
-        def work(**kwargs): return lambda: fse_detect(str(photos), model=str(tmp/'d.safetensors'), csv=str(table), bs=4,
-                                                      **kwargs)
-        one = run(work(), tmp)
-        expect(one.code==0, one.said)
-        want = table.read_bytes()
+        d = Detection(tmp)
         while numbers['detections killed']<n:
-            for o in tmp.glob('*found*'): o.unlink()
-            log,began = tmp/'said.txt',time.time()
-            pid = started(work(), log)
-            time.sleep(rng.uniform(0, one.seconds))
+            shutil.rmtree(d.table.parent, ignore_errors=True)
+            began = time.time()
+            writing,moment = numbers['detections killed']%2,began+rng.uniform(0, d.seconds)
+            pid = started(d.work(), d.log)
+            while time.time()<moment: time.sleep(.0005)
+            before = d.size()
+            while writing and d.size()==before and time.time()<began+d.seconds: pass
             os.kill(pid, signal.SIGKILL)
-            if ended(pid, log, began).code!=-signal.SIGKILL: continue
+            if ended(pid, d.log, began).code!=-signal.SIGKILL: continue
             numbers['detections killed'] += 1
-            again = run(work(resume=True), tmp)
-            expect(again.code==0, again.said)
-            expect(table.read_bytes()==want, 'the table differs after a detection was killed and resumed')
+            numbers['detections killed with a part of the rows'] += 0<d.size()<len(d.want[0])
+            d.finished()
     return dict(numbers)
 
 # ---- disks and folders
@@ -217,7 +250,15 @@ def test_disk():
         expect_sentence(run(limited, tmp), 'limited/checkpoint.safetensors', 'File too large')
         finished(photos, tmp/'limited', tmp, want)
         done.append('file size limited: resumed')
-        save_toy_detector(tmp/'d.safetensors')
+        d = Detection(tmp)
+        shutil.rmtree(d.table.parent)
+        def short():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(d.want[0])*2//3,)*2)
+            d.work()()
+        expect_sentence(run(short, tmp), 'found.csv', 'File too large', '--resume')
+        expect(0<d.size()<len(d.want[0]), 'the table is not begun')
+        d.finished()
+        done.append('table too large: resumed')
         with small_disk(tmp/'disk', '6m') as disk:
             if disk is None: return dict(done=done)
             (disk/'filler').write_bytes(bytes(300_000))
@@ -267,6 +308,14 @@ def test_folder():
         out.write_text('a file')
         expect_sentence(run(training(photos, out), tmp), 'out')
         done.append('a file in place of the folder: refused')
+        d = Detection(tmp)
+        pid,began = d.begun()
+        os.rename(d.table.parent, tmp/'taken table')
+        os.kill(pid, signal.SIGCONT)
+        expect_sentence(ended(pid, d.log, began), 'found.csv', '--resume')
+        os.rename(tmp/'taken table', d.table.parent)
+        d.finished()
+        done.append('folder of a table taken away: a sentence, and resumed when it is back')
     return dict(done=done)
 
 def test_lock():
@@ -288,8 +337,17 @@ def test_lock():
         os.kill(pid, signal.SIGKILL)
         ended(pid, log, began)
         finished(photos, out, tmp, want)
+        d = Detection(tmp)
+        pid,began = d.begun()
+        before = d.table.read_bytes()
+        for resume in (False,True):
+            expect_sentence(run(d.work(resume=resume), tmp), 'found is being written by another process')
+        expect(d.table.read_bytes()==before, 'the second detection wrote into the table of the first')
+        os.kill(pid, signal.SIGCONT)
+        first = ended(pid, d.log, began)
+        expect(first.code==0 and d.results()==d.want, first.said)
     return dict(done=['a second new run: refused', 'a second resumed run: refused',
-                      'after the death of the first: resumed'])
+                      'after the death of the first: resumed', 'a second detection into one table: refused'])
 
 # ---- files
 
@@ -517,6 +575,80 @@ def hostile_images(canary):
     yield 'TIFF that is cut',b'II*\0\x08\0\0\0\xff\xff','.tif'
     for label,data in foreign(canary): yield f'{label} as an image',data,'.jpg'
 
+def hostile_graphs(folder):
+    "ONNX files that are made to harm"
+    import onnx
+    from onnx import TensorProto, helper
+    def graph(node, *tensors):
+        value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ['n'])
+        g = helper.make_graph([node], 'g', [value('image')], [value('points')], tensors)
+        return helper.make_model(g, opset_imports=[helper.make_opsetid('', 18)]).SerializeToString()
+    add = helper.make_node('Add', ['image','w'], ['points'])
+    for place in ('/etc/passwd', '../detector.safetensors', '/dev/zero'):
+        w = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[8], data_location=TensorProto.EXTERNAL)
+        for key,value in dict(location=place, offset='0', length='32').items():
+            w.external_data.add(key=key, value=value)
+        yield f'weights in {place}',graph(add, w)
+    w = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[2**31,2**31], raw_data=bytes(32))
+    yield 'weights of 2^62 numbers',graph(add, w)
+    yield 'an operator that nobody knows',graph(helper.make_node('Run', ['image'], ['points'], domain='os.system'))
+    yield 'a graph that is no detector',graph(helper.make_node('Relu', ['image'], ['points']))
+    model = onnx.load(folder/'detector.onnx')
+    meta = {o.key:o for o in model.metadata_props}['fse_nb']
+    good = meta.value
+    for label,value in (('no record','[]'), ('deep','['*100_000), ('without geometry','{"colors": []}')):
+        meta.value = value
+        yield f'a description that is {label}',model.SerializeToString()
+    meta.value = good
+    for label,value in (('NaN',math.nan), ('infinite',math.inf)):
+        changed = onnx.load(folder/'detector.onnx')
+        w = next(o for o in changed.graph.initializer if o.data_type==TensorProto.FLOAT and len(o.raw_data)>100)
+        w.raw_data = struct.pack('<f', value)*(len(w.raw_data)//4)
+        yield f'weights that are {label}',changed.SerializeToString()
+
+def hostile_archives(photo):
+    "tar files that are made to harm"
+    def tar(*members):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode='w', format=tarfile.GNU_FORMAT) as t:
+            for name,changes in members:
+                m = tarfile.TarInfo(name)
+                m.size = len(photo)
+                for k,v in changes.items(): setattr(m, k, v)
+                t.addfile(m, io.BytesIO(photo) if m.isreg() else None)
+        return out.getvalue()
+    for name in ('/etc/passwd.png', '../../../etc/passwd.png', 'a/../../b.png', 'x'*5000+'.png', '\n.png', '.png'):
+        yield f'a member {name[:30]!r}',tar((name,{}))
+    for kind,to in ((tarfile.SYMTYPE,'/etc/passwd'), (tarfile.LNKTYPE,'../../etc/passwd'), (tarfile.FIFOTYPE,''),
+                    (tarfile.CHRTYPE,'')):
+        yield f'a member of type {kind}',tar(('a.png',dict(type=kind, linkname=to, size=0)), ('b.png',{}))
+    one = tar(('a.png',{}))
+    for size in (b'77777777777\0', b'\x80'+b'\xff'*11, b'\xff'*12, b'-0000000001\0', b'x'*12):
+        head = bytearray(one[:512])
+        head[124:136] = size
+        head[148:156] = b'%06o\0 '%(sum(head[:148])+8*32+sum(head[156:]))
+        yield f'a size of {size}',bytes(head)+one[512:]
+    yield 'two members of one name',tar(('a.png',{}), ('a.png',{}))
+    yield '20,000 members',tar(*((f'{i}.txt',dict(size=0)) for i in range(20_000)))
+
+def hostile_lists(self_):
+    "Lists of paths"
+    yield 'itself',f'{self_}\n'.encode()
+    for path in ('/etc/passwd', '/dev/zero', '/dev/zero/a.png', '..', '/', '\0', '00.png\0', '*'*10_000, 'x'*10**6):
+        yield f'{path[:20]!r}',f'{path}\n'.encode()
+    yield '10^6 lines',b'00.png\n'*10**6
+
+def hostile_boxes():
+    "Boxes of objects"
+    head = 'image,x,y,w,h\n'
+    for box in ('nan,0,9,9', '0,0,inf,9', '0,0,-5,9', '0,0,0,0', '1e300,0,9,9', '-1e9,-1e9,2e9,2e9', '0,0,1e-300,1',
+                'a,b,c,d', '0,0', '0,0,9,9,9,9'):
+        yield f'a box {box}',f'{head}00.png,{box}\n'.encode(),'.csv'
+    yield 'no columns',b'a,b\n1,2\n','.csv'
+    yield 'deep',b'['*100_000,'.json'
+    yield 'COCO with odd boxes',json.dumps(dict(images=[dict(id=1, file_name='00.png')], categories=[], annotations=[
+        dict(id=1, image_id=1, category_id=1, bbox=[math.nan,10**400,'x',None])])).encode(),'.json'
+
 class Files:
     "Hostile files one after the other, each as the command meets it"
     def __init__(self, tmp, n, seed=0):
@@ -564,6 +696,61 @@ class Files:
         os.symlink('/dev/zero', file)
         self.meet('detector', 'a device without end', work(file), 'bad.safetensors')
         file.unlink()
+
+    def engines(self):
+        "ONNX graphs as detectors"
+        if not (find_spec('onnxruntime') and find_spec('onnxscript')): return print('     not tried: no ONNX here')
+        graph,file = self.tmp/'detector.onnx',self.tmp/'graphs'/'bad.onnx'
+        file.parent.mkdir()
+        r = run(lambda: to_onnx(load_detector(self.detector), graph), self.tmp)
+        expect(r.code==0, r.said)
+        work = lambda model: lambda: fse_detect(str(self.photos), model=str(model), csv=str(self.tmp/'found.csv'))
+        self.baseline('engine', work(graph))
+        good = graph.read_bytes()
+        bad = [*foreign(self.canary),*hostile_graphs(self.tmp)]
+        versions = list(damaged(good, self.rng, self.n_damaged//2))
+        for label,data in bad+versions:
+            file.write_bytes(data)
+            self.meet('engine', label, work(file), file.name, may_work=label.startswith(('changed','swapped')))
+
+    def archives(self):
+        "tar archives of images"
+        file = self.tmp/'bad.tar'
+        with tarfile.open(file, 'w') as t:
+            for f in sorted(self.photos.glob('*.png'))[:5]: t.add(f, f.name)
+        good = file.read_bytes()
+        work = lambda: fse_detect(str(file), model=str(self.detector), csv=str(self.tmp/'found.csv'))
+        self.baseline('archive', work)
+        bad = [*foreign(self.canary),*hostile_archives((self.photos/'00.png').read_bytes()),
+               *damaged(good, self.rng, self.n_damaged//2)]
+        for label,data in bad:
+            file.write_bytes(data)
+            self.meet('archive', label, work, file.name, may_work=True)
+
+    def lists(self):
+        "Lists of images"
+        file = self.photos/'bad.txt'
+        work = lambda: fse_detect(str(file), model=str(self.detector), csv=str(self.tmp/'found.csv'))
+        file.write_text('00.png\n01.png\n')
+        self.baseline('list', work)
+        for label,data in (*foreign(self.canary),*hostile_lists(file)):
+            file.write_bytes(data)
+            self.meet('list', label, work, '', may_work=True) # the sentence may name what stands in the list
+        file.unlink()
+
+    def boxes(self):
+        "Boxes of the objects in images"
+        work = lambda file: lambda: fse_detect(str(self.photos), model='digits-3', boxes=str(file),
+                                               csv=str(self.tmp/'found.csv'))
+        file = self.photos/'bad.csv'
+        file.write_text('image,x,y,w,h\n00.png,2,2,20,20\n')
+        self.baseline('boxes', work(file))
+        bad = [(label,data,'.csv') for label,data in foreign(self.canary)]
+        for label,data,suffix in (*bad,*hostile_boxes()):
+            file = self.photos/f'bad{suffix}'
+            file.write_bytes(data)
+            self.meet('boxes', label, work(file), file.name, may_work=True)
+            file.unlink()
 
     def each_tensors(self, kind, good, file, work):
         for label,data in (*hostile_tensors(good), *foreign(self.canary)):
@@ -669,11 +856,13 @@ class Files:
             self.meet('image', label, work, file.name, may_work=True)
             file.unlink()
 
+KINDS = ('detectors','engines','checkpoints','caches','regressors','annotations','archives','lists','boxes','images')
+
 def test_files(n=500, only=None):
     "Damaged and hostile files: a sentence that names them, no code, no memory"
     with scratch() as tmp:
         files = Files(tmp, n)
-        for kind in only or ('detectors','checkpoints','caches','regressors','annotations','images'):
+        for kind in only or KINDS:
             before,began = len(files.faults),time.time()
             getattr(files, kind)()
             print(f'     {kind}: {len(files.faults)-before} faults, {time.time()-began:.0f} s', flush=True)
