@@ -13,11 +13,12 @@ as fse_label chooses. `random`: in random order. `least_certain`: the image with
 import numpy as np, torch
 
 from common import Folders, chosen, decoded, parser, points_of
-from fse_nb.annotate import fit_present, what_teaches
+from fse_nb.annotate import what_teaches
 from fse_nb.data import cfp, toy_faces
 from fse_nb.detect import detect
 from fse_nb.errors import interocular_error, mean_shape_error
 from fse_nb.export import load_detector
+from fse_nb.points import fit_points
 from fse_nb.regress import fit_regressor
 from fse_nb.results import origin
 
@@ -39,7 +40,7 @@ def simulated(next_one, x, y, sure, xs, ys, names, counts):
     labelled,errors = [],[]
     for n in range(1, max(counts)+1):
         labelled.append(next_one(x, sure, labelled))
-        if n in counts: errors.append(percent(fit_present(x[labelled], y[labelled], names, x)(xs), ys))
+        if n in counts: errors.append(percent(fit_points(x[labelled], y[labelled], names, unlabelled=x)(xs), ys))
     return errors
 
 def draws_of(model, cache, args, counts):

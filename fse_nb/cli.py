@@ -115,11 +115,12 @@ def fse_train(
     cache:str=None, # folder for the decoded images (default: memory; above 2 GB a file in ~/.cache/fse_nb)
     finetune:"a_detector()"=None, # detector to start from: name or file
     find:"a_detector()"=None, # detector that looks for the object in each photograph first; its windows are trained on
+    rounds:int=1, # with --find: trainings at most, each on what the one before it finds, until that stands still
     device:"a_device()"=None, # where to compute
 ):
     "Train a landmark detector on images without labels"
     settings = TrainSettings(**locals())
-    with one_sentence('fse_train', Path(out)/'checkpoint.safetensors'):
+    with one_sentence('fse_train', Path(out)/('run.json' if rounds>1 else 'checkpoint.safetensors')):
         from fse_nb.runs import train
         train(settings)
 
@@ -214,7 +215,7 @@ def check_outputs(
 # %% ../nbs/10_cli.ipynb #a6035058
 @call_parse
 def fse_detect(
-    *files:str, # images, folders, patterns, .tar shards, a .txt with the path of an image a line; or one video
+    *files:str, # images, folders, patterns, .tar shards, a .txt of paths; or one video, of one object
     model:"a_detector()"=None, # detector: a name, or a file that fse_train wrote
     csv:str='landmarks.csv', # table to write, or a .parquet; review.csv and left_out.csv go beside it
     draw:str=None, # folder for the images with their landmarks drawn in; of a video, folder or .mp4
@@ -232,9 +233,9 @@ def fse_detect(
     with one_sentence('fse_detect', Path(csv), 'the same command and --resume'):
         where = _where(find, max_objects, boxes)
         if any(_is_video(f) for f in files):
-            if resume or boxes or to or max_objects!=1 or engine=='onnx':
-                raise ValueError('a video goes without --resume, --boxes, --to, --max-objects and --engine onnx')
-            return _track(files, model, Path(csv), draw and Path(draw), smooth, device)
+            if boxes or to or max_objects!=1 or engine=='onnx':
+                raise ValueError('a video goes without --boxes, --to, --max-objects and --engine onnx')
+            return _track(files, model, Path(csv), draw and Path(draw), smooth, resume, device)
         if smooth: raise ValueError('--smooth is for a video')
         _detect(files, model, Path(csv), draw and Path(draw), where, to=to, resume=resume, bs=bs, engine=engine,
                 device=device)
@@ -252,15 +253,20 @@ def _opened(model, engine, device, where):
 
 def _is_video(file): return Path(file).suffix.lower() in _VIDEOS
 
-def _track(what, model, csv, draw, smooth, device):
+def _drawn(video, draw):
+    "The file that a copy of a video with its points goes to; raises ValueError for what cannot be"
+    if draw and not draw.suffix: draw = draw/f'{Path(video).stem}.mp4'
+    if draw and (not _is_video(draw) or draw.resolve()==Path(video).resolve()):
+        raise ValueError(f'--draw is {draw}: give another .mp4, or a folder')
+    return draw
+
+def _track(what, model, csv, draw, smooth, resume, device):
     "`fse_detect` of a video"
     if len(what)>1: raise ValueError(f'{len(what)} files, with a video among them: give one video at a time')
     if int(os.environ.get('WORLD_SIZE', 1))>1: raise ValueError('a video is followed by one process: start one')
     if not 0<=smooth<=60: raise ValueError(f'--smooth is {smooth}: give a part of a second, such as 0.05')
     if csv.suffix.lower()=='.parquet': raise ValueError('the table of a video is a .csv')
-    if draw and not draw.suffix: draw = draw/f'{Path(what[0]).stem}.mp4'
-    if draw and (not _is_video(draw) or draw.resolve()==Path(what[0]).resolve()):
-        raise ValueError(f'--draw is {draw}: give another .mp4, or a folder')
+    draw = _drawn(what[0], draw)
     check_outputs([], csv, draw and draw.parent)
     from fse_nb.detect import device_name
     from fse_nb.video import n_frames, track
@@ -268,7 +274,7 @@ def _track(what, model, csv, draw, smooth, device):
     detector,device = _opened(_named(model), None, device, None)
     k = detector.config['n_landmarks']
     print(f'fse_detect on {device_name(device)}: {k} landmarks in {n:,} frames', flush=True)
-    print(f"wrote {', '.join(map(str, track(detector, what[0], csv, draw, smooth)))}")
+    print(f"wrote {', '.join(map(str, track(detector, what[0], csv, draw, smooth, resume=resume)))}")
 
 def _named(model):
     "The name of a detector; raises ValueError where none is given"
@@ -300,7 +306,7 @@ def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, devic
         from fse_nb.find import windows_in
         images,windows = windows_in(detector, images, **where)
     print(f'fse_detect on {device_name(device)}: {k} landmarks in {len(images):,} images', flush=True)
-    size = 16 if where else 256 # images in a block; looking for objects takes longer
+    size = 4 if where else 256 # images in a block; looking for objects takes seconds an image
     n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs, size=size, windows=windows)
     if rank_distrib(): return # the first of several processes has the table
     if n_lost: print(f"{n_lost} of {len(images):,} images left out: {csv.with_name('left_out.csv')}")
@@ -319,8 +325,9 @@ def fse_regress(
     test:"labels('test on (default: the test split of --train, or a fifth)')"=None, # annotated images to test on
     n:int=None, # fit on this many images of --train only
     draws:int=20, # with --n: random choices of them, for mean and standard deviation; what is written is of the first
-    fit:"one_of('FITS')"='auto', # ridge; few, for few labels; follow (points follow warps), or auto, by their number
-    images:str=None, # images to predict, by all labels of --train: a folder, image, pattern, or .txt of paths
+    fit:"one_of('FITS')"='auto', # few (labels), ridge, the better (chosen), follow (points follow warps), or by number
+    images:str=None, # to predict, by all labels of --train: a folder, image, pattern, .txt of paths, or a video
+    find:bool=False, # with --images: look for the object in each, as fse_detect does; also round the labels
     regressor:str=None, # apply this map instead of fitting one: the folder that a run wrote, or its file
     root:str=None, # folder of the images that the annotation names (default: where the annotation is)
     origin:float=None, # coordinate of the centre of the first pixel in the annotation (default: that of the format)
@@ -332,7 +339,7 @@ def fse_regress(
     bias:bool=False, # for --fit ridge: fit a constant, too
     mirror:bool=False, # fit on mirror images, too; points swap as the data set or their names (left, right) say
     resume:bool=False, # with --images: go on behind what is in the table of an interrupted run
-    draw:str=None, # with --images: folder for the images with their points drawn in
+    draw:str=None, # with --images: folder for the images with their points drawn in; of a video, folder or .mp4
     to:"formats()"='csv', # formats to write predictions in, with commas
     seed:int=0, # of the choice of images
     bs:int=64, # images in a batch
@@ -342,10 +349,14 @@ def fse_regress(
     "Predict annotated points from landmarks by a linear map: fit, test, write"
     settings = RegressSettings(**locals())
     with one_sentence('fse_regress'):
-        files = images and images_in([images])
-        check_outputs([images] if images else [], Path(out)/'predictions.csv', draw and Path(draw))
+        video = bool(images) and _is_video(images)
+        files = [images] if video else images and images_in([images])
+        draw = draw and Path(draw)
+        if video: draw = _drawn(images, draw)
+        check_outputs([images] if images and not video else [], Path(out)/'predictions.csv',
+                      draw.parent if video and draw else draw)
         from fse_nb.points import regress
-        regress(settings, files)
+        regress(settings._replace(draw=draw), files, video)
 
 RegressSettings = settings_of(fse_regress)
 

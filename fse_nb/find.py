@@ -23,6 +23,7 @@ from .formats import BadData, Rows, Table, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
 from .confidence import shuffled
+from .many import told
 
 # %% ../nbs/08b_find.ipynb #899f5b6f
 def lay_on(
@@ -323,7 +324,8 @@ def find_objects(
     images, # all that `as_set` takes
     max_objects:int=1, # objects in an image, at most
     sizes=(.2,1.25), # smallest and largest side of a window, in parts of the shorter side of the image
-    start:int=0 # number of the first image, for `problems`
+    start:int=0, # number of the first image, for `problems`
+    progress:bool=False # say now and then how far it is
 )->LandmarkSet: # a row an object, with `crop`, and `meta` object, score, doubtful; `problems` names what cannot be read
     "Windows of photographs in which the object is; raises ValueError for what no detector or size can be"
     if max_objects<1: raise ValueError(f'max_objects is {max_objects}: at least one is looked for')
@@ -335,7 +337,7 @@ def find_objects(
                       "alone: model.run['constellation'] = fit_constellation(model, images).state() on images that "
                       'are cut as in training')
     s,rows,bad = as_set(images),[],[]
-    for i in range(len(s)):
+    for i in told(range(len(s)), len(s), 1) if progress else range(len(s)):
         try: image = load_image(s.files[i]) if s.images is None else s.images[i]
         except Exception as error:
             bad.append((s.files[i], start+i, _why(error, s.files[i])))
@@ -469,10 +471,12 @@ def same_windows(
     cache, # `ImageCache` of windows of photographs that it was trained on
     n:int=40, # photographs at most
     seed:int=0 # of their choice
-)->dict: # asked, and found: those in which its best window overlaps with the one of the cache by more than a half
+)->dict: # asked; found: its best window overlaps by more than a half; moved: by more than a tenth of its side, or lost
     "Does a detector find the windows again that it was trained on?"
     pick = np.sort(np.random.default_rng(seed).permutation(len(cache))[:n])
     found = [find_objects(model, [cache.files[int(i)]]) for i in pick]
     known = _centred(cache.boxes[pick], model.geometry)
-    same = [len(f)>0 and overlap(_centred(f.crop), w[None]).item()>.5 for f,w in zip(found, known)]
-    return dict(asked=len(pick), found=sum(same))
+    of = [(_centred(f.crop)[0],w) for f,w in zip(found, known) if len(f)]
+    same = [overlap(a[None], b[None]).item()>.5 for a,b in of]
+    still = [((a[:2]-b[:2]).norm()<=.2*b[2] and (a[2]-b[2]).abs()<=.1*b[2]).item() for a,b in of]
+    return dict(asked=len(pick), found=sum(same), moved=len(pick)-sum(still))

@@ -6,9 +6,9 @@ Docs: https://fse-nb.github.io/fse_nb/points.html.md"""
 
 # %% auto #0
 __all__ = ['Sets', 'Size', 'FITS', 'Fits', 'Fitted', 'as_written', 'open_labels', 'labels_near', 'eyes_of', 'partners_of',
-           'train_test', 'size_points', 'relative_errors', 'fit_points', 'seen', 'fit_all', 'fitter', 'swapped',
-           'sets_to_apply', 'refuse', 'opened', 'percent', 'measure', 'regression_sheet', 'cross_validated',
-           'shapes_of', 'fit_on_labels', 'predict', 'regress']
+           'train_test', 'size_points', 'relative_errors', 'fit_points', 'of_all_points', 'seen', 'fit_all', 'fitter',
+           'swapped', 'sets_to_apply', 'refuse', 'opened', 'percent', 'measure', 'regression_sheet', 'cross_validated',
+           'shapes_of', 'labels_in_windows', 'fit_on_labels', 'predict', 'regress']
 
 # %% ../nbs/10b_points.ipynb #f7f5da40
 import json, re, warnings
@@ -19,13 +19,17 @@ from fastai.torch_core import num_distrib, rank_distrib
 from torch import Tensor
 from matplotlib.figure import Figure
 from .store import provenance, write_json
+from .sets import no_problems, squares_around
 from .data import (DATASETS, FLIP, ImageCache, LandmarkSet, known_formats, open_dataset,
                          read_annotations)
 from .detect import declared, decoded_blocks, detect, device_name, pick_device
 from .errors import error_summary, point_errors
-from .regress import LinearRegressor, draw_labelled, fit_few, fit_regressor, landmarks_under_warps, mirrored
+from .regress import (LinearRegressor, draw_labelled, fit_chosen, fit_few, fit_regressor,
+                            landmarks_under_warps, mirrored)
 from .plot import plot_cumulative, plot_regression
 from .export import load_detector, pretrained
+from .find import calibrated, constellation_of, find_objects, in_boxes, windows_in
+from .video import track
 from .many import doubt_of, find_in, meet, of_first, read_table, review_all, write_points, written_formats
 
 # %% ../nbs/10b_points.ipynb #507bb1bf
@@ -191,27 +195,46 @@ def _divided_by(size, names):
     return f'distance of {left} to {right}'
 
 # %% ../nbs/10b_points.ipynb #d107b4cd
-FITS = 'auto','few','follow','ridge'
+FITS = 'auto','chosen','few','follow','ridge'
+
+def _fit_whole(x, y, how, *, ridge, bias, few):
+    "Fit points that all images have"
+    if how=='chosen': return fit_chosen(x, y, few['unlabelled'], few['groups'])
+    if how in ('few','follow') or (how=='auto' and len(x)<4*x.shape[1] and not bias):
+        return fit_few(x, y, **few)
+    return fit_regressor(x, y, ridge, bias)
 
 def fit_points(
     x:Tensor, # (N,K,2) landmarks
     y:Tensor, # (N,L,2) points, NaN where not annotated; both in [-1,1]
     names:list, # of the points
     how:str='auto', # one of `FITS`
-    ridge:float=1e-3, # see `fit_regressor`
-    bias:bool=False, # see `fit_regressor`
-    **few # of `fit_few`: unlabelled, under_warps, groups
-)->LinearRegressor:
-    "The regressor that suits the number of labels; raises ValueError where no image has a point"
-    if how in ('few','follow') or (how=='auto' and len(x)<4*x.shape[1] and not bias):
-        return fit_few(x, y, names=names, **few)
-    if not y.isnan().any(): return fit_regressor(x, y, ridge, bias, names)
-    fits = []
-    for l,name in enumerate(names):
-        ok = ~y[:,l].isnan().any(-1)
-        if not ok.any(): raise ValueError(f"no training image has the point '{name}'")
-        fits.append(fit_regressor(x[ok], y[ok,l:l+1], ridge, bias))
-    return LinearRegressor(torch.cat([f.W for f in fits]), torch.cat([f.b for f in fits]) if bias else None, names)
+    ridge:float=1e-3, bias:bool=False, # see `fit_regressor`
+    unlabelled:Tensor|None=None, under_warps=None, # see `fit_few`
+    groups=None # (N,) see `fit_few`
+)->LinearRegressor: # NaN for points that no image has
+    "Each point fitted on the images that have it, in the way that suits their number"
+    there = y.isfinite().all(-1).T # (L,N)
+    groups = np.arange(len(x)) if groups is None else np.asarray(groups)
+    W,b,with_bias = torch.full((2*len(names),x[0].numel()), torch.nan),torch.zeros(2*len(names)),False
+    for mask in there.unique(dim=0): # points that the same images have are fitted together
+        if not mask.any(): continue
+        own = (there==mask).all(1)
+        few = dict(unlabelled=unlabelled, under_warps=under_warps, groups=groups[mask.numpy()])
+        part = _fit_whole(x[mask], y[mask][:,own], how, ridge=ridge, bias=bias, few=few)
+        rows = own.repeat_interleave(2)
+        W[rows] = part.W
+        if part.b is not None: b[rows],with_bias = part.b,True
+    return LinearRegressor(W, b if with_bias else None, list(names))
+
+def of_all_points(
+    regressor:LinearRegressor
+)->LinearRegressor: # the same
+    "Raise ValueError where a point was in no image that the map was fitted on"
+    lack = regressor.W.isnan().any(1)[::2]
+    if not lack.any(): return regressor
+    name = regressor.names[int(lack.int().argmax())]
+    raise ValueError(f"no labelled image has the point '{name}': label it in one, or take it out of the annotation")
 
 # %% ../nbs/10b_points.ipynb #8f176485
 def seen(
@@ -246,7 +269,7 @@ def fit_all(
     if n and whole<n<len(cache): raise ValueError(f'--n is {n}, but {whole} images to fit on have all their points')
     picks = draw_labelled(y, n, draws, seed) if n and n<len(cache) else [np.arange(len(cache))]
     fit_on = fitter(model, cache, x, sets.partners, fit, mirror=mirror, bs=bs, ridge=ridge, bias=bias)
-    regressors = [fit_on(i) for i in picks]
+    regressors = [of_all_points(fit_on(i)) for i in picks]
     return Fits(regressors, len(picks[0]), y.nanmean(0), len(cache.problems), cache.share_outside())
 
 def fitter(
@@ -304,7 +327,8 @@ def sets_to_apply(
     return Sets(None, s.only(names), names, eyes, n_lost=len(s.problems))
 
 def refuse(
-    s # arguments of `fse_regress`
+    s, # arguments of `fse_regress`
+    video:bool=False # `s.images` is one
 ):
     "Raise ValueError for arguments that do not go together"
     if not s.regressor and not s.train:
@@ -318,12 +342,15 @@ def refuse(
     if s.images and s.n: raise ValueError('--n is for measuring: with --images all labels are fitted')
     if s.resume and not s.images: raise ValueError('--resume is for --images: it goes on behind what is in the table')
     if num_distrib()>1 and not s.images: raise ValueError('several processes are for --images: start one')
+    if s.find and not s.images: raise ValueError('--find is for --images: it looks for the object in each')
+    if video and (num_distrib()>1 or s.to not in ('csv','csv,dlc','dlc')):
+        raise ValueError('a video is followed by one process, and its tables are csv and dlc: leave out --to')
     if s.draw and not s.images: raise ValueError('--draw is for --images: which images are to be drawn?')
     if s.n is not None and (s.n<1 or s.draws<1):
         raise ValueError(f'--n is {s.n} and --draws {s.draws}, but both must be at least 1')
     if s.ridge<0: raise ValueError(f'--ridge is {s.ridge}, but a penalty cannot be negative')
     if s.fit not in FITS: raise ValueError(f"--fit is '{s.fit}': use {', '.join(FITS)}")
-    if s.bias and s.fit in ('few','follow'): raise ValueError('--bias is for --fit ridge')
+    if s.bias and s.fit in ('chosen','few','follow'): raise ValueError('--bias is for --fit ridge')
     written_formats(s.to)
     if Path(s.out).is_file(): raise ValueError(f'{s.out} is a file: give a folder with --out')
 
@@ -368,7 +395,7 @@ def measure(
     by = _divided_by(size, cache.names)
     if not errors[0].isfinite().any():
         raise ValueError(f'no test image has an error: the {by} is never known; see --norm')
-    points = dict(zip(cache.names, (100*errors[0].nanmean(0)).tolist()))
+    points = {name:None if np.isnan(e) else e for name,e in zip(cache.names, (100*errors[0].nanmean(0)).tolist())}
     record,curves = dict(error_divided_by=by, error_percent=percent(errors[0]), points_percent=points),{}
     if len(errors)>1:
         means = [100*e.nanmean(1).nanmean().item() for e in errors]
@@ -431,7 +458,7 @@ def shapes_of(
     "Landmarks of some images, doubtful ones apart"
     some = [files[i] for i in np.sort(np.random.default_rng(seed).permutation(len(files))[:n])]
     found,limit = [torch.zeros(0, model.config['n_landmarks'], 2)],doubt_of(model)
-    for cache in decoded_blocks(declared(model), some):
+    for cache in decoded_blocks(declared(model), some) if some else []:
         if not len(cache): continue
         if limit is None: found.append(detect(model, cache, bs))
         else:
@@ -439,24 +466,51 @@ def shapes_of(
             found.append(landmarks[sure.mean(1)>=limit])
     return torch.cat(found)
 
+# %% ../nbs/10b_points.ipynb #2d46b2eb
+def labels_in_windows(
+    model, # detector, calibrated
+    labels:LandmarkSet # annotated photographs
+)->LandmarkSet: # with the `crop` of a window each; `problems` names those that are left out
+    "Labels as a search sees them: in the best window round their points; raises ValueError where there is none"
+    rows,crops,bad = [],[],[]
+    there = np.isfinite(labels.points)
+    low,high = np.where(there, labels.points, np.inf).min(1),np.where(there, labels.points, -np.inf).max(1)
+    for i in range(len(labels)):
+        if (high[i]-low[i]).max()>0: # more than one point; an object is larger than what its points enclose
+            box = squares_around(low[[i]], high[[i]], margin=1.4)
+            found = in_boxes(model, LandmarkSet(labels.files[[i]], crop=box))
+        else: found = find_objects(model, labels[[i]])
+        if len(found) and not found.meta.doubtful.iloc[0]:
+            rows.append(i)
+            crops.append(found.crop[0])
+        else: bad.append((labels.files[i], i, 'the object is not found'))
+    if not rows: raise ValueError('the detector finds its object in none of the labelled images: leave out --find, or '
+                                  'use a detector of such things')
+    kept = labels[rows]
+    kept.crop,kept.problems = np.array(crops),pd.concat([labels.problems,no_problems(bad)], ignore_index=True)
+    return kept
+
+# %% ../nbs/10b_points.ipynb #d260b0d9
 #: what came of the labels: the map, the record, images that could not be read, and what `regression_sheet` draws
 Fitted = namedtuple('Fitted', 'regressor record sheet')
 
 def fit_on_labels(
     model, # detector
     s, # arguments of `fse_regress`
-    files:list # of the images to predict
+    files:list # of images of the kind that need no search
 )->Fitted:
     "Fit on all labels, and measure by cross-validation"
     labels = labels_near(s.train, s.root, s.images, **as_written(s))
     norm = s.norm or ('image' if len(labels.names)==1 else None) # one point has no box
     size = size_points(labels.names, s.left, s.right, norm, eyes_of(s.train, labels))
+    if s.find: labels = labels_in_windows(model, labels)
     cache,x = seen(model, labels, s.bs)
     y = torch.from_numpy(cache.points)
     fit_on = fitter(model, cache, x, partners_of(s.train, labels), s.fit, mirror=s.mirror, bs=s.bs, ridge=s.ridge,
                     bias=s.bias, unlabelled=torch.cat([x, shapes_of(model, files, seed=s.seed, bs=s.bs)]))
-    regressor = fit_on(np.arange(len(cache)))
-    record = dict(train_images=len(cache), points_outside_percent=100*cache.share_outside(),
+    regressor = of_all_points(fit_on(np.arange(len(cache))))
+    have = dict(zip(cache.names, y.isfinite().all(-1).sum(0).tolist()))
+    record = dict(train_images=len(cache), points_outside_percent=100*cache.share_outside(), labels_of_points=have,
                   labels_left_out=len(labels.problems)+len(cache.problems))
     if len({str(f) for f in cache.files})<2: return Fitted(regressor, record, None)
     pred,mean,parts = cross_validated(fit_on, x, y, cache.files, s.seed)
@@ -469,6 +523,8 @@ def _say_labels(run, train):
     lost = f"; {run['labels_left_out']} rows left out" if run['labels_left_out'] else ''
     print(f"{train}: {run['train_images']} labelled images, all of them fitted, {len(run['points'])} points{lost}")
     _say_outside(run)
+    some = [f'{name} in {k}' for name,k in run['labels_of_points'].items() if k<run['train_images']]
+    if some: print(f"not all images have all points: {', '.join(some[:8])}{', …' if len(some)>8 else ''}")
     if not (e := run.get('error_percent')): return print('one labelled image: no error can be measured')
     parts = run['cross_validation_parts']
     how = 'each left out once' if parts==run['train_images'] else f'in {parts} parts'
@@ -478,15 +534,40 @@ def _say_labels(run, train):
     if e['mean']>.9*mean: print('that is hardly better than points that stand still: label more images, or use '
                                 'a detector that was trained on such images')
 
+# %% ../nbs/10b_points.ipynb #f449d3bb
+def _with_find(s, model, video):
+    "The arguments, with `find` where a saved map was fitted on windows, or where the windows of a video are followed"
+    find,beside = s.find,Path(s.regressor or '.')
+    beside = (beside if beside.is_dir() else beside.parent)/'metrics.json'
+    if s.regressor and beside.exists(): find |= json.loads(beside.read_text()).get('args', {}).get('find', False)
+    if video and getattr(model, 'confidence', None) is not None: find = constellation_of(model) is not None
+    if find: calibrated(model)
+    return s._replace(find=bool(find))
+
+def _predict_images(s, model, files, table, regressor, windows):
+    "Fill the table; what the record holds of it, and the files that were written"
+    size = 4 if windows else 256 # images in a block; looking for objects takes seconds an image
+    n_lost = find_in(model, files, table, regressor, s.draw, s.resume, s.bs, size=size, windows=windows)
+    if rank_distrib(): return
+    run = dict(images=len(files)-n_lost, left_out=n_lost)
+    print(f"{run['images']:,} images predicted" + (f'; {n_lost} left out: {s.out}/left_out.csv' if n_lost else ''))
+    wrote,found = [table,*review_all(model, table, s.draw)],read_table(table)
+    others = [o for o in written_formats(s.to) if o!='csv']
+    if others: wrote += [s.out/o for o in write_points(found, s.out, ','.join(others), wrote=[table.name])]
+    return run,wrote
+
 def predict(
     s, # arguments of `fse_regress`
-    files:list # of the images
+    files:list, # of the images, or one video
+    video:bool=False # it is one
 ):
     "The work of `fse_regress --images`"
     model,name,regressor = opened(s)
+    s = _with_find(s, model, video)
+    windows = windows_in(model, files)[1] if s.find and not video else None
     run,sheet = _record(s, name),None
     if s.train:
-        fitted = None if rank_distrib() else fit_on_labels(model, s, files)
+        fitted = None if rank_distrib() else fit_on_labels(model, s, [] if s.find or video else files)
         regressor = of_first(fitted and fitted.regressor)
     if s.train and fitted:
         run |= fitted.record
@@ -496,20 +577,18 @@ def predict(
     s.out.mkdir(parents=True, exist_ok=True)
     wrote,table = [],s.out/'predictions.csv'
     if s.train and fitted: wrote.append(regressor.save(s.out/'regressor.safetensors'))
-    n_lost = find_in(model, files, table, regressor, s.draw, s.resume, s.bs)
-    if rank_distrib(): return # the first process has the table
-    run |= dict(images=len(files)-n_lost, left_out=n_lost)
-    print(f"{run['images']:,} images predicted" + (f'; {n_lost} left out: {s.out}/left_out.csv' if n_lost else ''))
-    wrote += [table,*review_all(model, table, s.draw)]
-    found = read_table(table)
-    others = [o for o in written_formats(s.to) if o!='csv']
-    if others: wrote += [s.out/o for o in write_points(found, s.out, ','.join(others), wrote=[table.name])]
+    if video: wrote += track(model, files[0], table, s.draw, regressor=regressor, resume=s.resume)
+    else:
+        done = _predict_images(s, model, files, table, regressor, windows)
+        if rank_distrib(): return # the first process has the table
+        run |= done[0]
+        wrote += done[1]
     wrote.append(write_json(s.out/'metrics.json', run))
     if sheet:
         cache,pred,curves = sheet
         regression_sheet(cache, pred, curves, s.out/'figure.png')
         wrote.append(s.out/'figure.png')
-    print(f"wrote {', '.join(map(str, wrote))}" + (f', drawings in {s.draw}' if s.draw else ''))
+    print(f"wrote {', '.join(map(str, wrote))}" + (f', drawings in {s.draw}' if s.draw and not video else ''))
 
 # %% ../nbs/10b_points.ipynb #1bcc7b0b
 def _record(s, model_name):
@@ -541,12 +620,13 @@ def _say(run, train):
 
 def regress(
     s, # arguments of `fse_regress`
-    files=None # images to predict
+    files=None, # images to predict
+    video:bool=False # they are one video
 ):
     "The work of `fse_regress`"
     s = s._replace(out=Path(s.out), draw=s.draw and Path(s.draw))
-    refuse(s)
-    if s.images: return predict(s, files)
+    refuse(s, video)
+    if s.images: return predict(s, files, video)
     model,name,saved = opened(s)
     sets = (sets_to_apply(saved, s.test, s.root, **as_written(s)) if saved else
             train_test(s.train, s.test, s.root, s.seed, **as_written(s)))
