@@ -45,7 +45,7 @@ def reliability(conf, right, bins=10):
 
 def under_warps(model, images, n):
     "Reliability under random warps of `n` images"
-    spread,distance = warp_returns(model, images, n=n, seed=1)
+    spread,distance = warp_returns(model, images, n=n, seed=1, power=model.confidence.power)
     right = (distance<=model.confidence.within).numpy()
     sure = model.confidence.of_spread(spread).numpy()
     return reliability(sure.ravel(), right.ravel())|dict(images=min(n, len(images)))

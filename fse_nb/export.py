@@ -84,7 +84,8 @@ def _check_size(config, weights):
 def _confidence(state, n_landmarks):
     if not state: return None
     confidence = Confidence(**state)
-    if len(confidence.bias)!=n_landmarks or not torch.tensor([confidence.bias,confidence.slope]).isfinite().all():
+    numbers = torch.tensor([*confidence.bias,*confidence.slope,confidence.power])
+    if len(confidence.bias)!=n_landmarks or not numbers.isfinite().all() or confidence.power<=0:
         raise ValueError('its confidence is that of another detector')
     return confidence
 
