@@ -6,16 +6,18 @@ Docs: https://fse-nb.github.io/fse_nb/annotate.html.md"""
 
 # %% auto #0
 __all__ = ['UNTOUCHED', 'MISSING', 'HIDDEN', 'SEEN', 'Journal', 'LandmarksInBlocks', 'what_teaches', 'LabelSession',
-           'LabelServer', 'label', 'Annotator']
+           'LabelServer', 'label', 'video_frames', 'Annotator']
 
 # %% ../nbs/12_annotate.ipynb #7115214d
-import hashlib, json, os, secrets, threading, time, webbrowser
+import glob, hashlib, json, os, secrets, threading, time, webbrowser
+from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 import numpy as np, torch
+from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor
 from traitlets import Dict
@@ -27,11 +29,21 @@ from .formats import _relative, _size_of
 from .detect import declared, decoded_blocks, detect
 from .regress import LinearRegressor, beyond_similarity, procrustes_mean
 from .export import load_detector, pretrained
-from .many import _cut_half_line, find_in, review_all, written_formats, write_points
+from .find import read_boxes, windows_in
+from .many import _cut_half_line, find_in, own_blocks, review_all, written_formats, write_points
 from .points import cross_validated, eyes_of, fit_points, labels_near, relative_errors, size_points
+from .video import save_frames
 from .widgets import STATIC, _Widget, _sync, esm, image_uri
 
 # %% ../nbs/12_annotate.ipynb #ebfa1de9
+def _a_record(line):
+    "A line of a journal; raises ValueError, TypeError or RecursionError where it cannot be"
+    record = dict(json.loads(line.decode()))
+    names,image = record.get('names', []),record.get('image', '')
+    if not isinstance(names, list) or not all(isinstance(o, str) for o in [*names,image]) or '\0' in image:
+        raise ValueError('no names')
+    return record
+
 class Journal:
     "Records in a file, one a line, on disk when `add` returns; raises BadData where a line is no record"
     def __init__(self,
@@ -41,9 +53,9 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             _cut_half_line(self.path)
-            for n,line in enumerate(self.path.read_text(encoding='utf-8').splitlines(), 1):
-                try: self.records.append(dict(json.loads(line)))
-                except (ValueError,TypeError):
+            for n,line in enumerate(self.path.read_bytes().splitlines(), 1):
+                try: self.records.append(_a_record(line))
+                except (ValueError,TypeError,RecursionError):
                     raise BadData(f'{self.path}, line {n}: no record; remove the line, or restore the file') from None
 
     def add(self,
@@ -68,10 +80,13 @@ class LandmarksInBlocks:
         model, # detector
         images:LandmarkSet, # all of them
         folder, # for the blocks
-        size:int=256 # images in a block
+        size:int=256, # images in a block
+        windows=None, # function of `windows_in`: where the objects are; default: each image is cut as in training
+        kind:str='' # of the windows, a text: blocks of another kind are found anew
     ):
         n,k = len(images),model.config['n_landmarks']
         self.model,self.images,self.folder,self.size = model.eval(),images,Path(folder),size
+        self.windows,self.kind = windows,kind
         self.points,self.sure = torch.full((n,k,2), torch.nan),torch.full((n,k), torch.nan)
         self.boxes,self.problems = np.full((n,4), np.nan),{} # number of an image → why it cannot be read
         self.order = np.random.default_rng(0).permutation(n)
@@ -82,44 +97,8 @@ class LandmarksInBlocks:
     def _numbers(self, block): return self.order[block*self.size:(block+1)*self.size]
     def _file(self, block): return self.folder/f'{block:06d}.safetensors'
     def _key(self, block):
-        names = '\n'.join(str(self.images.files[int(i)]) for i in self._numbers(block))
+        names = '\n'.join([*(str(self.images.files[int(i)]) for i in self._numbers(block)), self.kind])
         return f'{self.model_key} {hashlib.sha1(names.encode()).hexdigest()[:12]}'
-
-    def _read(self, block):
-        "Take a block from disk; False where it is not there, damaged, or of other images or another detector"
-        try: tensors,meta = load_tensors(self._file(block))
-        except (ValueError,OSError): return False
-        if meta.get('key')!=self._key(block): return False
-        i = tensors['index'].numpy()
-        self.points[i],self.sure[i],self.boxes[i] = tensors['points'],tensors['sure'],tensors['boxes'].numpy()
-        self.problems |= {int(k):why for k,why in meta['problems'].items()}
-        return True
-
-    def _take(self, numbers, cache):
-        "Landmarks of squares; `numbers` of all images of the block"
-        i = numbers[cache.index]
-        if len(i):
-            calibrated = getattr(self.model, 'confidence', None) is not None
-            found = detect(self.model, cache, with_confidence=calibrated)
-            self.points[i],self.sure[i] = found if calibrated else (found,torch.ones(found.shape[:2]))
-            self.boxes[i] = cache.boxes
-        self.problems |= {int(numbers[row]):why for row,why in zip(cache.problems.row, cache.problems.problem)}
-        return i
-
-    def blocks(self):
-        "Find the landmarks of one block after the other; yields how many images are done"
-        todo = list(self.todo)
-        rest = np.concatenate([self._numbers(k) for k in todo]) if todo else []
-        for block,cache in zip(todo, decoded_blocks(declared(self.model), self.images[rest], self.size)):
-            numbers = self._numbers(block)
-            cache.index = cache.index-todo.index(block)*self.size # within the block
-            cache.problems.row = cache.problems.row-todo.index(block)*self.size
-            i = self._take(numbers, cache)
-            mine = {str(k):self.problems[k] for k in map(int, numbers) if k in self.problems}
-            save_tensors(self._file(block), dict(index=torch.from_numpy(i), points=self.points[i], sure=self.sure[i],
-                         boxes=torch.from_numpy(self.boxes[i])), dict(key=self._key(block), problems=mine))
-            self.todo.remove(block)
-            yield self.n_done
 
     @property
     def n_done(self)->int: return int(self.known.sum())+len(self.problems)
@@ -127,13 +106,76 @@ class LandmarksInBlocks:
     def known(self)->np.ndarray: # (N,) bool
         return ~np.isnan(self.boxes[:,0])
 
-    def need(self,
-        i # number of an image
-    )->bool: # False where it cannot be read
-        "Find the landmarks of one image now, unless they are there"
-        if not self.known[i] and i not in self.problems:
-            self._take(np.array([i]), next(decoded_blocks(declared(self.model), self.images[[i]], n_workers=1)))
-        return i not in self.problems
+# %% ../nbs/12_annotate.ipynb #c9e2ad7a
+@patch
+def _read(self:LandmarksInBlocks, block):
+    "Take a block from disk; False where it is not there, damaged, or of other images, windows or another detector"
+    try: tensors,meta = load_tensors(self._file(block))
+    except (ValueError,OSError): return False
+    if meta.get('key')!=self._key(block): return False
+    i = tensors['index'].numpy()
+    self.points[i],self.sure[i],self.boxes[i] = tensors['points'],tensors['sure'],tensors['boxes'].numpy()
+    self.problems |= {int(k):why for k,why in meta['problems'].items()}
+    return True
+
+@patch
+def _write(self:LandmarksInBlocks, block, i):
+    "Keep what is known of a block; `i` are the numbers of its images that could be read"
+    mine = {str(k):self.problems[k] for k in map(int, self._numbers(block)) if k in self.problems}
+    save_tensors(self._file(block), dict(index=torch.from_numpy(i), points=self.points[i], sure=self.sure[i],
+                 boxes=torch.from_numpy(self.boxes[i])), dict(key=self._key(block), problems=mine))
+
+@patch
+def _take(self:LandmarksInBlocks, numbers, cache):
+    "Landmarks of squares; `numbers` of all images of the block; returns those that could be read"
+    i = numbers[cache.index]
+    if len(i):
+        calibrated = getattr(self.model, 'confidence', None) is not None
+        found = detect(self.model, cache, with_confidence=calibrated)
+        self.points[i],self.sure[i] = found if calibrated else (found,torch.ones(found.shape[:2]))
+        self.boxes[i] = cache.boxes
+    self.problems |= {int(numbers[row]):why for row,why in zip(cache.problems.row, cache.problems.problem)}
+    for k in map(int, np.setdiff1d(numbers, i)): self.problems.setdefault(k, 'no box says where the object is')
+    return i
+
+# %% ../nbs/12_annotate.ipynb #704e408d
+@patch
+def _in_windows(self:LandmarksInBlocks, numbers):
+    "The windows of some images as squares, a window an image"
+    files = [str(self.images.files[int(i)]) for i in numbers]
+    cache = next(own_blocks(declared(self.model), files, len(files), self.windows))
+    cache.index = np.array([files.index(str(f)) for f in cache.files], int)
+    return cache
+
+@patch
+def _squares(self:LandmarksInBlocks, blocks):
+    "An `ImageCache` for each block, whose numbers count within it"
+    if self.windows: yield from (self._in_windows(self._numbers(k)) for k in blocks)
+    elif blocks:
+        rest = self.images[np.concatenate([self._numbers(k) for k in blocks])]
+        for k,cache in enumerate(decoded_blocks(declared(self.model), rest, self.size)):
+            cache.index,cache.problems.row = cache.index-k*self.size,cache.problems.row-k*self.size
+            yield cache
+
+@patch
+def blocks(self:LandmarksInBlocks):
+    "Find the landmarks of one block after the other; yields how many images are done"
+    todo = list(self.todo)
+    for block,cache in zip(todo, self._squares(todo)):
+        self._write(block, self._take(self._numbers(block), cache))
+        self.todo.remove(block)
+        yield self.n_done
+
+@patch
+def need(self:LandmarksInBlocks,
+    i # number of an image
+)->bool: # False where it cannot be read
+    "Find the landmarks of one image now, unless they are there"
+    if not self.known[i] and i not in self.problems:
+        if self.windows: cache = self._in_windows(np.array([i]))
+        else: cache = next(decoded_blocks(declared(self.model), self.images[[i]], n_workers=1))
+        self._take(np.array([i]), cache)
+    return i not in self.problems
 
 # %% ../nbs/12_annotate.ipynb #d3e07be2
 def _label_noise(
@@ -177,47 +219,19 @@ class LabelSession:
         names=None, # of the points: a list, or a text with commas; default: those of the labels
         detector='faces-10', # detector, or what `load_detector` takes
         out='fse_labels', # folder for labels and all else
-        labels=None # annotation in any of `FORMATS`, or a `LandmarkSet`, to be corrected
+        labels=None, # annotation in any of `FORMATS`, or a `LandmarkSet`, to be corrected
+        find:bool=False, # look for the object in each image first; default: it fills the image, as in training
+        boxes=None # file of `read_boxes`: where the objects are
     ):
         self.out,self.images,self.held = Path(out),as_set(images),ExitStack()
         self.detector_name = detector if isinstance(detector, (str,Path)) else 'detector'
         self.model = load_detector(detector) if isinstance(detector, (str,Path)) else detector
         if isinstance(names, str): names = [o.strip() for o in names.split(',') if o.strip()]
         self.held.enter_context(locked(self.out))
-        try: self._open(names, labels)
+        try: self._open(names, labels, find, boxes)
         except BaseException:
             self.held.close()
             raise
-
-    def _open(self, names, labels):
-        self.journal,self.lock = Journal(self.out/'labels.jsonl'),threading.RLock()
-        self.wake = threading.Event()
-        given = self._given(labels, names) if labels is not None and not self.journal.records else None
-        head = next((o for o in self.journal.records if 'names' in o), {})
-        self.names = self._names(names, head.get('names') or (given and given.names))
-        self.images = self._with_labelled(given)
-        n,l = len(self.images),len(self.names)
-        self.points,self.visible = np.full((n,l,2), np.nan),np.full((n,l), UNTOUCHED, np.int8)
-        self.done,self.labelled,self.curve = np.zeros(n, bool),[],{}
-        self.past,self.future = [],[] # states that undo and redo bring back
-        self.skipped,self.version,self.measured,self._fitted = [],0,None,(None,None)
-        self.keys = _relative(self.images.files, self.out)
-        self.number = {key:i for i,key in enumerate(self.keys)}
-        self.strangers = set() # images of the journal that are not among those that were given
-        self._replay()
-        self.looks = LandmarksInBlocks(self.model, self.images, self.out/'landmarks')
-        if not head: self.journal.add(dict(names=self.names, detector=str(self.detector_name)))
-        if given is not None: self._take_over(given)
-
-    def _names(self, names, known):
-        "Names of the points; raises ValueError where there are none, twice the same, or others than before"
-        names = list(names or known or [])
-        if not names: raise ValueError('which points are to be labelled? Name them: --names left_eye,right_eye,nose')
-        if len(set(names))<len(names): raise ValueError(f"two points have one name: {', '.join(names)}")
-        if self.journal.records and known and names!=list(known):
-            raise ValueError(f"{self.out} has labels of {', '.join(known)}, not of {', '.join(names)}: leave out "
-                             '--names, or choose another folder with --out (--labels takes over what is here)')
-        return names
 
     def close(self):
         "Write labels.csv and let the folder go"
@@ -228,9 +242,58 @@ class LabelSession:
     def __exit__(self, *args): self.close()
     def __len__(self): return len(self.images)
 
-# %% ../nbs/12_annotate.ipynb #c5ac88a9
-from fastcore.basics import patch
+# %% ../nbs/12_annotate.ipynb #10f4fe9c
+@patch
+def _open(self:LabelSession, names, labels, find, boxes):
+    self.journal,self.lock = Journal(self.out/'labels.jsonl'),threading.RLock()
+    self.wake = threading.Event()
+    given = self._given(labels, names) if labels is not None and not self.journal.records else None
+    before = next((o['names'] for o in self.journal.records if 'names' in o), None)
+    self.names = self._names(names, before or (given and given.names))
+    self.images = self._with_labelled(given)
+    n,l = len(self.images),len(self.names)
+    self.points,self.visible = np.full((n,l,2), np.nan),np.full((n,l), UNTOUCHED, np.int8)
+    self.done,self.labelled,self.curve = np.zeros(n, bool),[],{}
+    self.past,self.future = [],[] # states that undo and redo bring back
+    self.skipped,self.version,self.measured,self._fitted = [],0,None,(None,None)
+    self.keys = _relative(self.images.files, self.out)
+    self.number = {key:i for i,key in enumerate(self.keys)}
+    self.strangers = set() # images of the journal that are not among those that were given
+    self._replay()
+    self.looks = self._looks(find, boxes)
+    if before is None: self.journal.add(dict(names=self.names, detector=str(self.detector_name)))
+    if given is not None: self._take_over(given)
 
+@patch
+def _names(self:LabelSession, names, known):
+    "Names of the points; raises ValueError where there are none, twice the same, or others than before"
+    names = list(names or known or [])
+    if not names: raise ValueError('which points are to be labelled? Name them: --names left_eye,right_eye,nose')
+    if len(set(names))<len(names): raise ValueError(f"two points have one name: {', '.join(names)}")
+    if self.journal.records and known and names!=list(known):
+        raise ValueError(f"{self.out} has labels of {', '.join(known)}, not of {', '.join(names)}: leave out "
+                         '--names, or choose another folder with --out (--labels takes over what is here)')
+    return names
+
+# %% ../nbs/12_annotate.ipynb #e053ab2d
+@patch
+def _looks(self:LabelSession, find, boxes):
+    "The landmarks of all images; raises ValueError for windows that cannot be"
+    folder,self.windowed = self.out/'landmarks',list(map(str, self.images.files))
+    if not find and boxes is None: return LandmarksInBlocks(self.model, self.images, folder)
+    if find and boxes is not None: raise ValueError('find looks for objects, and boxes say where they are: give one')
+    if self.images.images is not None: raise ValueError('images in memory are cut as they are: save them first')
+    self.windowed,windows = windows_in(self.model, self.windowed, boxes=boxes)
+    if boxes is not None: _refuse_several(boxes, self.windowed)
+    kind = 'found' if find else hashlib.sha1(Path(boxes).read_bytes()).hexdigest()
+    return LandmarksInBlocks(self.model, self.images, folder, 4, windows, kind)
+
+def _refuse_several(boxes, files):
+    n = Counter(map(_same_file, read_boxes(boxes).files))
+    if twice := next((f for f in files if n[_same_file(f)]>1), None):
+        raise ValueError(f'{boxes} has several boxes in {Path(twice).name}: one object an image can be labelled here')
+
+# %% ../nbs/12_annotate.ipynb #c5ac88a9
 def _same_file(f): return os.path.realpath(str(f))
 
 @patch
@@ -257,6 +320,7 @@ def _with_labelled(self:LabelSession, given):
     if self.images.images is not None or not more: return self.images
     return LandmarkSet([*map(str, self.images.files), *more], name=self.images.name)
 
+# %% ../nbs/12_annotate.ipynb #d99c38c3
 @patch
 def _take_over(self:LabelSession, given):
     "Points of annotation as labels that are done"
@@ -270,6 +334,7 @@ def _take_over(self:LabelSession, given):
             points[k] = given.points[row,j]
             if not np.isnan(points[k]).any(): visible[k] = SEEN if given.visible is None else given.visible[row,j]
         there = not np.isnan(points).all()
+        if there: self._refuse_change(number[_same_file(f)], points, visible, True)
         if there: records.append(self._record(number[_same_file(f)], points, visible, True, 'given'))
     self.journal.add(*records)
     for record in records: self._apply(record)
@@ -287,22 +352,27 @@ def _record(self:LabelSession, i, points, visible, done, kind='change'):
 @patch
 def _apply(self:LabelSession, record):
     "Make a record of the journal the state"
-    if 'curve' in record: self.curve[record['curve']['n']] = record['curve']
+    if 'curve' in record:
+        point = {k:float(record['curve'][k]) for k in ('error','mean_shape')}
+        self.curve[int(record['curve']['n'])] = dict(n=int(record['curve']['n']), **point)
     if 'image' not in record: return
     i = self.number.get(record['image'])
     if i is None: return self.strangers.add(record['image'])
+    points,visible,done = _array(record['points']),np.asarray(record['visible'], int),bool(record['done'])
+    self._refuse_change(i, points, visible, done)
     self._remember(record['kind'], i)
-    self.points[i],self.visible[i],self.done[i] = _array(record['points']),record['visible'],record['done']
-    if i in self.labelled and not record['done']: self.labelled.remove(i)
-    if i not in self.labelled and record['done']: self.labelled.append(i)
+    self.points[i],self.visible[i],self.done[i] = points,visible,done
+    if i in self.labelled and not done: self.labelled.remove(i)
+    if i not in self.labelled and done: self.labelled.append(i)
     self.version += 1
 
+# %% ../nbs/12_annotate.ipynb #3a8e3abd
 @patch
 def _replay(self:LabelSession):
     "The state that the journal tells of; raises BadData for a record that cannot be"
     for n,record in enumerate(self.journal.records, 1):
         try: self._apply(record)
-        except (KeyError,ValueError,TypeError,AttributeError):
+        except (LookupError,ArithmeticError,ValueError,TypeError,AttributeError):
             raise BadData(f'{self.journal.path}, line {n}: no record of these points; remove the line, or restore '
                           'the file') from None
 
@@ -342,6 +412,7 @@ def _refuse_change(self:LabelSession, i, points, visible, done):
     if done and (left := np.flatnonzero(visible==UNTOUCHED)).size:
         raise ValueError(f"{', '.join(self.names[k] for k in left)}: place it, or say that it is missing")
 
+# %% ../nbs/12_annotate.ipynb #90673d84
 @patch
 def _write(self:LabelSession, i, points, visible, done, kind='change'):
     record = self._record(i, points, visible, done, kind)
@@ -403,6 +474,7 @@ def proposed(self:LabelSession,
     sure = self.looks.sure[i].numpy()@reg.weights().to_numpy()
     return box_to_pixels(points, self.looks.boxes[i]),np.nan_to_num(sure)
 
+# %% ../nbs/12_annotate.ipynb #9fbeb40c
 @patch
 def next_image(self:LabelSession,
     most:int=1000 # images of which one is chosen
@@ -467,12 +539,15 @@ def label_set(self:LabelSession)->LandmarkSet: # of the images that are done
 
 @patch
 def tidy(self:LabelSession):
-    "Write labels.csv, whole or not at all"
-    tmp = self.out/'.labels.csv.tmp'
-    if self.labelled: self.label_set().to_csv(tmp)
-    else: tmp.write_text('')
-    os.replace(tmp, self.out/'labels.csv')
-    if not self.labelled: (self.out/'labels.csv').unlink()
+    "Write labels.csv, whole or not at all; raises OSError that names it"
+    table,tmp = self.out/'labels.csv',self.out/'.labels.csv.tmp'
+    if not self.labelled: return table.unlink(missing_ok=True)
+    try:
+        self.label_set().to_csv(tmp)
+        os.replace(tmp, table)
+    except OSError as e:
+        why = f'could not write {table} ({e.strerror}); the labels are kept in {self.journal.path.name}'
+        raise OSError(e.errno, why) from e
 
 @patch
 def export(self:LabelSession,
@@ -487,6 +562,7 @@ def export(self:LabelSession,
         wrote = write_points(s, self.out, ','.join(others), 'labels', ['labels.csv']) if others else []
     return [self.out/o for o in [*(['labels.csv'] if 'csv' in formats else []), *wrote]]
 
+# %% ../nbs/12_annotate.ipynb #1f54a714
 @patch
 def apply_to_all(self:LabelSession,
     to:str='csv' # formats of the predictions
@@ -499,7 +575,8 @@ def apply_to_all(self:LabelSession,
     if self.images.images is not None: raise ValueError('images in memory have no files to predict: save them first')
     table = self.out/'predictions.csv'
     wrote = [reg.save(self.out/'regressor.safetensors'),table]
-    find_in(self.model, list(self.images.files), table, reg)
+    windows = self.looks.windows
+    find_in(self.model, self.windowed, table, reg, size=4 if windows else 256, windows=windows)
     wrote += review_all(self.model, table)
     return wrote
 
@@ -577,6 +654,7 @@ def _open_one(self:LabelSession, i, **_):
     if type(i) is not int or not 0<=i<len(self): raise ValueError(f'there is no image {i}: there are {len(self)}')
     return self.opened(i)
 
+# %% ../nbs/12_annotate.ipynb #5602cfdb
 @patch
 def _change(self:LabelSession, i, points, visible, done=False, **_):
     self.change(i, points, visible, done)
@@ -601,6 +679,7 @@ def _redo(self:LabelSession, **_):
     self.wake.set()
     return dict(i=i, **self.status())
 
+# %% ../nbs/12_annotate.ipynb #b6fea53f
 @patch
 def _list(self:LabelSession, **_):
     "State of every image, a digit each: 0 untouched, 1 begun, 2 done, 3 unreadable; and the order of the labels"
@@ -640,6 +719,7 @@ def stop(self:LabelSession):
     self.worker.join()
     self.close()
 
+# %% ../nbs/12_annotate.ipynb #871adebe
 @patch
 def _work(self:LabelSession):
     try: self._work_on()
@@ -678,6 +758,7 @@ _POLICY = ("default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inli
            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 _TYPES = {'.js':'text/javascript', '.css':'text/css', '.json':'application/json'}
 
+# %% ../nbs/12_annotate.ipynb #943c0609
 class _Handler(BaseHTTPRequestHandler):
     "Answers of the page's server"
     protocol_version = 'HTTP/1.1'
@@ -734,6 +815,7 @@ class _Handler(BaseHTTPRequestHandler):
         try: self._send(server.session.answer(asked.pop('ask', ''), **asked))
         except TypeError as e: self._refuse(400, str(e))
 
+# %% ../nbs/12_annotate.ipynb #86f000a6
 class LabelServer(ThreadingHTTPServer):
     "The page of a session on the loopback address"
     daemon_threads = True
@@ -757,10 +839,12 @@ def label(
     labels=None, # annotation to correct
     out='fse_labels', # folder of labels
     port:int=0, # of the page; 0: any that is free
-    browser:bool=True # open the page
+    browser:bool=True, # open the page
+    find:bool=False, # look for the object in each image first
+    boxes=None # file that says where the objects are
 ):
     "The work of `fse_label`"
-    session = LabelSession(images, names, detector, out, labels)
+    session = LabelSession(images, names, detector, out, labels, find, boxes)
     try: server = LabelServer(session.start(), port)
     except BaseException:
         session.stop()
@@ -780,6 +864,22 @@ def label(
         print(f'wrote {table} ({len(session.labelled)} images). Go on with the same command, or predict:\n'
               f'fse_regress --model {session.detector_name} --train {table} --images FOLDER')
 
+# %% ../nbs/12_annotate.ipynb #4ee082bb
+def video_frames(
+    videos:list, # files
+    folder, # for the frames
+    n:int=20 # frames of each video
+)->list: # of image files
+    "Varied frames of videos as images; raises ValueError for what is no video, and for two of one name"
+    folder,files = Path(folder),[]
+    stems = [Path(o).stem for o in videos]
+    for video,stem in zip(videos, stems):
+        if stems.count(stem)>1: raise ValueError(f'two videos are called {stem}: give one of them another name')
+        there = sorted(folder.glob(f'{glob.escape(stem)}_{"[0-9]"*6}.png'))
+        if there: print(f'{len(there)} frames of {video} are in {folder} already')
+        files += there or save_frames(video, folder, n)
+    return list(map(str, files))
+
 # %% ../nbs/12_annotate.ipynb #f84f9bb8
 class Annotator(_Widget):
     "Label images in a notebook; see `LabelSession`"
@@ -793,10 +893,12 @@ class Annotator(_Widget):
         names=None, # of the points: a list, or a text with commas
         detector='faces-10', # detector, or what `load_detector` takes
         out='fse_labels', # folder for the labels
-        labels=None # annotation to correct
+        labels=None, # annotation to correct
+        find:bool=False, # look for the object in each image first
+        boxes=None # file that says where the objects are
     ):
         super().__init__()
-        self.session = LabelSession(images, names, detector, out, labels).start()
+        self.session = LabelSession(images, names, detector, out, labels, find, boxes).start()
         self.on_msg(self._asked)
 
     def _asked(self, widget, asked, buffers):

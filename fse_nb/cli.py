@@ -379,10 +379,13 @@ def train_test(
 # %% ../nbs/10_cli.ipynb #baffb542
 @call_parse
 def fse_label(
-    *files:str, # images, folders of images, patterns, or a .txt with the path of an image a line
+    *files:str, # images, folders of images, patterns, a .txt with the path of an image a line, or videos
     names:str=None, # of the points: left_eye,right_eye,nose (default: those of --labels, or of before)
     model:"a_detector()"='faces-10', # detector that proposes: a name, or a file that fse_train wrote
     labels:"labels('look at and correct')"=None, # annotated images to look at and correct
+    find:bool=False, # look for the object in each photograph; default: it fills the image, as in training
+    boxes:str=None, # boxes of the objects: a CSV with the columns image, x, y, w, h, or COCO
+    frames:int=20, # of each video: frames that differ as much as possible
     out:str='fse_labels', # folder of the labels: labels.csv, and labels.jsonl with every change
     port:int=0, # of the page on this machine (default: any that is free)
     no_browser:bool=False, # only say the address of the page
@@ -390,9 +393,13 @@ def fse_label(
     "Label a few images in the browser, predict all"
     with one_sentence('fse_label'):
         if not files: raise ValueError('no images: give files or folders')
-        images = images_in(files)
-        from fse_nb.annotate import label
-        label(images, names, model, labels, out, port, not no_browser)
+        _where(find, 1, boxes)
+        if frames<1: raise ValueError(f'--frames is {frames}: choose at least one frame of each video')
+        videos,others = [f for f in files if _is_video(f)],[f for f in files if not _is_video(f)]
+        images = images_in(others) if others else []
+        from fse_nb.annotate import label, video_frames
+        images += video_frames(videos, Path(out)/'frames', frames)
+        label(images, names, model, labels, out, port, not no_browser, find, boxes)
 
 # %% ../nbs/10_cli.ipynb #d9583054
 _ENDS = {'onnx':'.onnx', 'safetensors':'.safetensors', 'hub-folder':''}

@@ -21,8 +21,9 @@ import numpy as np, torch
 from PIL import Image
 
 import fse_nb.runs, fse_nb.points # before anything is forked
+from fse_nb.annotate import LabelSession
 from fse_nb.cli import fse_detect, fse_regress, fse_train, one_sentence
-from fse_nb.data import FORMATS, Geometry, LandmarkSet, toy_faces, write_annotations
+from fse_nb.data import FORMATS, Geometry, LandmarkSet, read_annotations, toy_faces, write_annotations
 from fse_nb.export import load_detector, save_detector, to_onnx
 from fse_nb.model import LandmarkDetector
 from fse_nb.regress import LinearRegressor
@@ -885,9 +886,140 @@ def test_sources():
     expect(not bad, '\n'.join(bad))
     return dict(files=len(list((ROOT/'fse_nb').glob('*.py'))))
 
+# ---- labels
+
+LABELLED = 'a','b','c'
+
+class Labelling:
+    "What `fse_label` keeps, in a folder with a few images and a small detector; the page's part is played here"
+    def __init__(self, tmp):
+        self.tmp,self.photos,self.detector = tmp,tmp/'photos',tmp/'d.safetensors'
+        self.n = len(draw_photos(self.photos))
+        save_toy_detector(self.detector)
+
+    def session(self, out, **more):
+        return LabelSession(self.photos, list(LABELLED), self.detector, out, **more)
+
+    def point(self, k): return [[k%29+.25,k%31],None,[k%7,.5]],[2,0,1]
+
+    def work(self, out, n=3, first=0, **more):
+        "Open the folder, say something of `n` images as the page does, and close; each answer that came is a line"
+        def label():
+            with one_sentence('fse_label'), self.session(out, **more) as session:
+                for k in range(first, first+n):
+                    points,visible = self.point(k)
+                    answer = session.answer('change', k%self.n, points=points, visible=visible, done=True)
+                    if 'error' in answer: raise OSError(answer['error'])
+                    print('kept', k, flush=True)
+                    if k%5==4: session.tidy()
+        return label
+
+    def kept(self, out, said):
+        "How many changes a folder has; nothing that was said to be kept is missing, and no more than one came after it"
+        n_said = len(re.findall(r'^kept \d+$', said, re.M))
+        with self.session(out) as session:
+            records = [o for o in session.journal.records if 'image' in o]
+            for k,o in enumerate(records): expect((o['points'],o['visible'])==self.point(k), f'change {k} is another')
+            table = read_annotations(out/'labels.csv') if (out/'labels.csv').exists() else ()
+            expect(len(session.labelled)==min(len(records), self.n), 'labels are missing')
+        expect(n_said<=len(records)<=n_said+1, f'{n_said} changes were said to be kept, {len(records)} are')
+        expect(len(table)<=self.n, 'the table is damaged')
+        return len(records)
+
+def hostile_journals(good):
+    "Files in place of labels.jsonl that are made to harm"
+    lines = good.decode().splitlines()
+    record = next(json.loads(o) for o in lines if '"image"' in o)
+    for key,values in dict(image=(5,None,['x'],'\0','/etc/passwd','../'*2000,{}), points=(5,None,'x',[[1]],[[1,2]]*9,
+            [[1e308,math.nan,3]]*3,[['a','b']]*3,[[1e9,1]]*3), visible=(None,'x',[9]*3,[1e300]*3,[2]*10**6,[[2]]*3),
+            done=([],'x'), kind=(5,None,[],{},'undo','redo','x')).items():
+        for value in values:
+            yield f'{key} is {str(value)[:20]}',f'{lines[0]}\n{json.dumps({**record, key:value})}\n'.encode()
+    for names in (5, None, {}, [[]], [5]*3, ['x']*3, []):
+        yield f'names are {names}',(json.dumps(dict(names=names))+'\n').encode()
+    for curve in (5, {}, dict(n='x', error=1, mean_shape=1), dict(n=3, error=None, mean_shape=[]), dict(n=1e999)):
+        yield f'curve is {curve}',f'{lines[0]}\n{json.dumps(dict(curve=curve))}\n'.encode()
+    yield 'deep',b'['*10**5+b'\n'+good
+    yield 'no text',good+b'\xff\xfe\n'
+    yield 'no end of line',b'x'*10**7
+
+def test_labels(n=10, files=40, seed=0):
+    "The annotator's files: kill -9, a full and a read-only disk, damaged and hostile journals and annotation"
+    rng,numbers,bad = random.Random(seed),Counter(),[]
+    with scratch() as tmp:
+        labelling,log,canary = Labelling(tmp),tmp/'said.txt',tmp/'CODE RAN'
+        while numbers['killed']<n:
+            out,began = tmp/'killed',time.time()
+            pid = started(labelling.work(out, 10**6), log)
+            while (not log.exists() or 'kept' not in log.read_text()) and time.time()<began+60: time.sleep(.001)
+            time.sleep(rng.uniform(0, .2))
+            os.kill(pid, signal.SIGKILL)
+            numbers['changes before the kills'] += labelling.kept(out, ended(pid, log, began).said)
+            numbers['killed'] += 1
+            shutil.rmtree(out)
+            log.unlink()
+        numbers['disks'] = labels_on_bad_disks(labelling)
+        run_one(labelling.work(tmp/'good'), tmp)
+        good = (tmp/'good'/'labels.jsonl').read_bytes()
+        (tmp/'out').mkdir()
+        journals = [*hostile_journals(good), *damaged(good, rng, files), *foreign(canary)]
+        for label,data in journals:
+            (tmp/'out'/'labels.jsonl').write_bytes(data)
+            bad += met(labelling.work(tmp/'out', 0), tmp, '/out', f'journal, {label}', canary, numbers)
+        shutil.rmtree(tmp/'out')
+        for label,data,suffix in hostile_annotations(canary, tmp):
+            file = tmp/f'given{suffix}'
+            file.write_bytes(data)
+            work = labelling.work(tmp/'out', 0, labels=str(file))
+            bad += met(work, tmp, file.name, f'annotation, {label}', canary, numbers)
+            shutil.rmtree(tmp/'out', ignore_errors=True)
+            file.unlink()
+    expect(not bad, '\n     '.join([f'{len(bad)} files are not met well', *bad]))
+    return dict(numbers)
+
+def run_one(work, tmp):
+    r = run(work, tmp)
+    expect(r.code==0, r.said)
+
+def met(work, tmp, name, label, canary, numbers):
+    "Call a command that meets a hostile file: what is wrong, or nothing"
+    r = run(work, tmp, seconds=60)
+    try:
+        expect('CODE RAN' not in r.said and not canary.exists(), 'code of the file ran')
+        if r.code!=0: expect_sentence(r, name)
+        numbers['files taken' if r.code==0 else 'files refused with a sentence'] += 1
+        return []
+    except Fault as e: return [f'{label}: {e}']
+
+def labels_on_bad_disks(labelling):
+    "What does not fit is said not to be kept, the rest is there, and labelling goes on once there is room"
+    tmp,done = labelling.tmp,['file size limited: goes on']
+    out = tmp/'limited'
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000,5000))
+        labelling.work(out, 10**6)()
+    r = run(limited, tmp)
+    expect_sentence(r, 'labels.jsonl', 'the last change is not saved')
+    k = labelling.kept(out, r.said)
+    run_one(labelling.work(out, 5, first=k), tmp)
+    with small_disk(tmp/'disk', '1m') as disk:
+        if disk is None: return done
+        out = disk/'labels'
+        run_one(labelling.work(out, 4), tmp)
+        fill(disk/'filler')
+        r = run(labelling.work(out, 10**6, first=4), tmp)
+        expect_sentence(r, 'labels', 'No space left')
+        (disk/'filler').unlink()
+        k = labelling.kept(out, 'kept 0\n'*4+r.said)
+        run_one(labelling.work(out, 5, first=k), tmp)
+        remount(disk, 'ro')
+        for folder in (out, disk/'new'): expect_sentence(run(labelling.work(folder), tmp), 'disk')
+        remount(disk, 'rw')
+    return [*done, 'disk full: goes on', 'read-only disk: refused']
+
 # ---- all of it
 
-PARTS = 'sources','lock','folder','disk','kill','files'
+PARTS = 'sources','lock','folder','disk','kill','files','labels'
 
 def record(began, numbers):
     "results/faults.json, in which parts that were not tried this time stay as they were"
