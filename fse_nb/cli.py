@@ -103,10 +103,10 @@ def fse_train(
     folder:str=None, # images of one kind of object, or with --dataset its folder (default: drawn toy faces)
     n_landmarks:int=10, # number of landmarks K
     size:int=None, # side of the squares, of which the central 4/5 are seen (default: 100, or as the data set says)
-    minutes:float=None, # length of the run (default: 30; the toy faces take 20 × 304 pairs, on any machine)
+    minutes:float=None, # length of the run (default: 30; the toy faces take 20 × 800 pairs, on any machine)
     epochs:int=None, # passes over the images, instead of minutes
     recipe:"one_of('RECIPES')"='annealed', # how to train
-    arch:"one_of('ARCHS')"=None, # body of the network (default: dilated, or paper for --recipe paper)
+    arch:"one_of('ARCHS')"=None, # body of the network (default: unet, or paper for --recipe paper)
     bs:int=16, # pairs in a batch
     seed:int=0, # of weights, order and warps
     out:str='fse_out', # folder for the results

@@ -212,6 +212,7 @@ def scan(
     step = max(1, n//steps)
     if min(scores.shape[1:])<n: return torch.zeros(0, 3),torch.zeros(0, len(scores), 2),torch.zeros(0, len(scores))
     mean,spread = _moments(scores, n, step)
+    if (power := model.confidence.power)!=1: _,spread = _moments(scores*power, n, step) # of p to that power
     cell = model.stride*pixel # pixels of the image
     rows,cols = mean.shape[1:3]
     corner = torch.stack(torch.meshgrid(torch.arange(cols), torch.arange(rows), indexing='xy'), -1)*step
@@ -390,22 +391,29 @@ def read_boxes(
     rows = Rows(file, folder)
     if str(file).lower().endswith('.json'): _boxes_of_coco(file, rows)
     else: _boxes_of_table(Table(file), rows)
-    if not rows.found: raise BadData(f'{file} holds no box of an image.')
-    return rows.to_set(None)
+    s = rows.to_set(None) if rows.found else ()
+    if not len(s): raise BadData(f'{file} holds no box of an image.')
+    return s
 
 def _add_box(rows, image, row, box):
     "A box (left, upper, width, height) and the square round it"
-    box = np.array(box, np.float64)
+    try: box = np.array(box, np.float64)
+    except (TypeError, ValueError, OverflowError): box = np.zeros(0) # something else than numbers
     if box.shape!=(4,) or not np.isfinite(box).all() or (box[2:]<=0).any(): rows.leave_out(row, 'an empty box')
     else: rows.add(image, None, row, crop=squares_around(box[None,:2], box[None,:2]+box[None,2:])[0], key=row)
 
 def _boxes_of_coco(file, rows):
-    d = json.loads(read_text(file))
+    text = read_text(file)
+    try: d = json.loads(text)
+    except (ValueError, RecursionError) as e: raise BadData(f'{file} is not JSON: {e}.') from None
     if not isinstance(d, dict) or not {'images','annotations'}<=set(d):
         raise BadData(f'{file} is not COCO: it needs lists images and annotations.')
-    names = {o['id']:o['file_name'] for o in d['images']}
-    for i,a in enumerate(d['annotations']):
-        box,image = a.get('bbox'),names.get(a.get('image_id'))
+    try:
+        names = {o['id']:o['file_name'] for o in d['images']}
+        boxes = [(a.get('bbox'),names.get(a.get('image_id'))) for a in d['annotations']]
+    except (TypeError, KeyError, AttributeError):
+        raise BadData(f'{file} is not COCO: images need id and file_name, annotations image_id and bbox.') from None
+    for i,(box,image) in enumerate(boxes):
         if image is None or not box: rows.leave_out(i, 'no box, or of an unknown image')
         else: _add_box(rows, image, i, box)
 
