@@ -47,6 +47,7 @@ class OnnxDetector:
     ):
         if find_spec('onnxruntime') is None:
             raise ImportError("--engine onnx needs onnxruntime: pip install 'fse_nb[export]'")
+        self.name = 'the graph' if isinstance(graph, bytes) else str(graph)
         try:
             self.session = _session(graph)
             about = json.loads(self.session.get_modelmeta().custom_metadata_map['fse_nb'])
@@ -54,8 +55,7 @@ class OnnxDetector:
             self.config = dict(n_landmarks=len(about['colors']))
         except Exception as e: # of a class that ONNX Runtime does not export
             why = str(e).strip().splitlines()[0][:200] if str(e).strip() else type(e).__name__
-            raise ValueError(f'{graph if not isinstance(graph, bytes) else "the graph"} is no detector '
-                             f'that fse_export wrote ({why})') from None
+            raise ValueError(f'{self.name} is no detector that fse_export wrote ({why})') from None
         self.outputs = [o.name for o in self.session.get_outputs() if o.name!='maps']
         self.shape = self.session.get_inputs()[0].shape[1:] # (S,S,C) or (C,S,S)
         self.confidence = SimpleNamespace(doubt=about.get('doubt')) if 'confidence' in self.outputs else None
@@ -68,6 +68,7 @@ class OnnxDetector:
         some = np.array_split(np.arange(len(cache)), -(-len(cache)//bs))
         out = [self.session.run(self.outputs, dict(image=self._input(cache.batch(i)))) for i in some]
         pts,*sure = (torch.from_numpy(np.concatenate(o)) for o in zip(*out))
+        if not pts.isfinite().all(): raise ValueError(f'{self.name} finds points that are NaN: it is damaged')
         size = self.geometry.size
         return to_unit(pts, size, size),sure[0] if sure else None
 
@@ -329,7 +330,7 @@ def find_in(
     size:int=256, # images in a block
     windows=None # where the objects are, see `own_blocks`; default: each image is cut as in training
 )->int: # images that could not be read; in another process than the first: 0
-    "Points of many images, in a table that grows; raises ValueError where none can be read or another process writes it"
+    "Points of many images, in a table that grows; raises ValueError where none can be read, or another writes it"
     with nullcontext() if rank_distrib() else _own(Path(table)):
         grown = None if rank_distrib() else GrowingTable(table, files, resume)
         if grown and grown.last is not None and windows is None: _same_detector(model, grown, files, regressor)
@@ -346,7 +347,8 @@ def find_in(
         if not grown: return 0 # the first process has what was found
         problems = pd.read_csv(grown.left_out) if grown.left_out.exists() else ()
         if grown.path.stat().st_size==0:
-            raise ValueError(f'none of the {len(files)} images can be read; the first, {files[0]}: {problems.problem[0]}')
+            raise ValueError(f'none of the {len(files)} images can be read; '
+                             f'the first, {files[0]}: {problems.problem[0]}')
         return len(problems)
 
 # %% ../nbs/08a_many.ipynb #b0dbc565

@@ -637,7 +637,7 @@ def hostile_lists(self_):
     yield 'itself',f'{self_}\n'.encode()
     for path in ('/etc/passwd', '/dev/zero', '/dev/zero/a.png', '..', '/', '\0', '00.png\0', '*'*10_000, 'x'*10**6):
         yield f'{path[:20]!r}',f'{path}\n'.encode()
-    yield '10^6 lines',b'00.png\n'*10**6
+    yield '100,000 lines',b'00.png\n'*10**5
 
 def hostile_boxes():
     "Boxes of objects"
