@@ -72,7 +72,8 @@ def _seen(model, images, bs, shifts=1):
                 seen = geometry.see(_moved(x, right, down) if right or down else x)
                 maps = model.probs(seen)
                 found = model.points(maps, seen.shape[-2:], geometry.extent)
-                landmarks.append(found+found.new_tensor([right,down])*2/x.shape[-1])
+                step_back = torch.tensor([right,down], dtype=found.dtype, device=device)*2/x.shape[-1]
+                landmarks.append(found+step_back)
                 if first_maps is None: first_maps = maps
             yield first_maps,torch.stack(landmarks).mean(0)
 
