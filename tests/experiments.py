@@ -12,8 +12,8 @@ FOLDER = ROOT/'experiments'
 
 #: script → records that its smoke test writes, and what their numbers hold at least
 RECORDS = dict(
-    recipes={'recipe_toy_dilated_k4_s0':('config','curve','chain','pairs','core_seconds','chain_core_seconds','tests'),
-             'points_toy_dilated_k4_s0':None},
+    recipes={'recipe_toy_unet_k4_s0':('config','curve','chain','pairs','core_seconds','chain_core_seconds','tests'),
+             'points_toy_unet_k4_s0':None},
     evaluate={'eval_faces-10_toy':('error','error_warped','error_own_halves','mean_shape','oracle_affine','backward',
                                    'per_point','few_shot','few_shot_paper','few_shot_follow','ratio_to_all'),
               'eval_frozen_faces-10_toy':('error','n_features'), 'eval_supervised_small_toy':('runs','mean_shape'),
@@ -68,7 +68,7 @@ def check(file, keys):
 
 def check_recipes(out):
     "A run that is interrupted ends as one that is not"
-    file = 'results/recipe_toy_dilated_k4_s0.json'
+    file = 'results/recipe_toy_unet_k4_s0.json'
     with tempfile.TemporaryDirectory() as other:
         run('recipes', other, '--stop', '1')
         run('recipes', other)
