@@ -83,18 +83,18 @@ class Curve(Callback):
         if self.labelled and ((self.epoch+1)%self.every==0 or self.epoch+1==self.n_epoch):
             row['held_percent'] = 100*regressed(self.learn.model, *self.labelled).mean().item()
         self.rows.append(row)
-        self.write()
-
-    def write(self):
         write_json(self.file, self.rows)
-        print({k:round(v, 3) if isinstance(v, float) else v for k,v in self.rows[-1].items()}, flush=True)
+        self.say()
+
+    def say(self): print({k:round(v, 3) if isinstance(v, float) else v for k,v in self.rows[-1].items()}, flush=True)
 
     def measure_again(self, learn):
-        "The last row is of the finished detector: after its last epoch a run widens the maps (`Recipe.temperature`)"
+        """The last row of the finished detector: after its last epoch a run widens the maps (`Recipe.temperature`).
+        The file keeps that of the epoch, which a run that goes on begins with."""
         with learn.no_bar(): values = map(float, learn.validate())
         self.rows[-1] |= dict(zip(learn.recorder.metric_names[2:-1], values))
         if self.labelled: self.rows[-1]['held_percent'] = 100*regressed(learn.model, *self.labelled).mean().item()
-        self.write()
+        self.say()
 
 def labelled_rows(category, geometry, folders):
     "(rows to fit on, rows to test on) of which the curve tells; None where a category has no labels"
