@@ -30,7 +30,8 @@ def program(folder, *args, out='labels'):
     if not (folder/'photos').exists(): FACES.save_images(folder/'photos')
     (folder/'fse_label').write_text(CALL)
     command = called(folder, '--out', str(folder/out), *args)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    heeding = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) # what runs in the background ignores Ctrl+C
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heeding)
     try:
         for line in process.stdout:
             if found := re.match(r'label here: (\S+)', line): break
