@@ -91,8 +91,7 @@ class Curve(Callback):
     def measure_again(self, learn):
         """The last row of the finished detector: after its last epoch a run widens the maps (`Recipe.temperature`).
         The file keeps that of the epoch, which a run that goes on begins with."""
-        with learn.no_bar(): values = map(float, learn.validate())
-        self.rows[-1] |= dict(zip(learn.recorder.metric_names[2:-1], values))
+        self.rows[-1] |= learn.measure()
         if self.labelled: self.rows[-1]['held_percent'] = 100*regressed(learn.model, *self.labelled).mean().item()
         self.say()
 

@@ -105,8 +105,7 @@ def ship(args, folders):
         images = decoded(model.geometry, chosen(CATEGORIES[key].sets()[0], args.images, seed=1), folders)
         moved = (detect(model, images[:200])-detect(small, images[:200])).norm(dim=-1).max().item()*images.size/2
         if moved>0: small.run['half_px'] = moved
-        wider = small.run.get('config', {}).get('recipe', {}).get('temperature', 1.)
-        sure = fit_confidence(small, images, warps, n=args.images, power=wider)
+        sure = fit_confidence(small, images, warps, n=args.images)
         small.confidence = fit_doubt(small, sure, images, warps=warps, n=200) # confidence.py asks other categories, too
         small.run['constellation'] = fit_constellation(small, images).state()
     save_detector(small, args.to/f'{args.name}.safetensors', half=True)

@@ -109,9 +109,10 @@ def fit_confidence(
     n:int=1000, # images at most
     within:float=.04, # what counts as right, as a share of the crop's side
     seed:int=0, # of the choice of images and of the warps
-    power:float=1. # as of `map_spread`: the temperature by which the detector's maps were made wider
+    power:float|None=None # as of `map_spread`; None: the detector's temperature, whose maps `soften` made wider
 )->Confidence: # to be kept as `model.confidence`, which `save_detector` stores
     "Calibrate the confidence of a detector on images without labels"
+    if power is None: power = getattr(model, 'temperature', 1.)
     spread,distance = warp_returns(model, images, warps, n, seed, power=power)
     z,right = spread.clamp(min=1e-4).log().double().T,(distance<=within).double().T
     of_all = _logistic(z.reshape(1,-1), right.reshape(1,-1), z.new_zeros(2), 1e-2)

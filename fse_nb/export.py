@@ -9,7 +9,7 @@ __all__ = ['WEIGHTS', 'pretrained', 'save_detector', 'load_detector', 'pretraine
            'save_pretrained', 'push_to_hub', 'from_hub']
 
 # %% ../nbs/08_export.ipynb #33768b03
-import copy, json, logging, tempfile, warnings
+import copy, json, logging, math, tempfile, warnings
 import pandas as pd, torch
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +54,7 @@ def save_detector(
         kind='detector',
         config=model.config,
         geometry=declared(model).as_dict(),
+        temperature=model.temperature,
         confidence=confidence and confidence.state(),
         run=getattr(model, 'run', {}) if run is None else run,
         colors=landmark_colors(model.config['n_landmarks']).round(4).tolist(),
@@ -80,6 +81,10 @@ def _check_size(config, weights):
     held = sum(v.numel() for v in weights.values())
     if sum(v.numel() for v in body.state_dict().values())>held or config['n_landmarks']>held:
         raise ValueError('its config describes a larger network than its weights')
+
+def _temperature(temperature):
+    if not (math.isfinite(temperature) and temperature>0): raise ValueError(f'its temperature is {temperature}')
+    return float(temperature)
 
 def _confidence(state, n_landmarks):
     if not state: return None
@@ -110,6 +115,7 @@ def load_detector(
         _check_size(config, weights)
         model = LandmarkDetector(**config, geometry=geometry)
         model.load_state_dict(weights)
+        model.temperature = _temperature(meta.get('temperature', 1.))
         model.run = dict(meta['run'] or {})
         model.confidence = _confidence(meta.get('confidence'), config['n_landmarks'])
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError, RecursionError) as e:

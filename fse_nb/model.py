@@ -213,6 +213,7 @@ class LandmarkDetector(nn.Module):
         options = _with_defaults(ARCHS[arch], options)
         self.config = dict(n_landmarks=n_landmarks, n_in=n_in, arch=arch, last=last, **options)
         self.geometry = geometry
+        self.temperature = 1. # by which its scores were divided after training, see `soften`
         self.body = ARCHS[arch](n_in=n_in, **options)
         n_features,self.stride = self._measure(n_in)
         self.last = conv_layer(n_features, n_landmarks, 1, after=last)
@@ -267,12 +268,13 @@ class LandmarkDetector(nn.Module):
     def soften(self,
         temperature:float # above 0: above 1 makes the maps wider, below 1 narrower
     ): # -> itself
-        "Divide the scores by a temperature for good, in the weights of the last layer"
+        "Divide the scores by a temperature for good, in the weights of the last layer; `.temperature` remembers it"
         if not temperature>0: raise ValueError(f'temperature is {temperature}: it has to be above 0')
         scale = [layer for layer in self.last if hasattr(layer, 'weight')][-1] # what makes the scores, but for a ReLU
         with torch.no_grad():
             scale.weight /= temperature
             scale.bias /= temperature
+        self.temperature *= temperature
         return self
 
     def load_state_dict(self,

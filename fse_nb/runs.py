@@ -7,8 +7,8 @@ Docs: https://fse-nb.github.io/fse_nb/runs.html.md"""
 # %% auto #0
 __all__ = ['ENOUGH', 'TOY_PAIRS', 'step_seconds', 'plan_run', 'planned', 'geometry_for', 'is_toy', 'training_images',
            'learner_for', 'located', 'refuse', 'begun', 'resumed', 'found_in', 'SharedNorm', 'together', 'EpochLines',
-           'fit_run', 'verdict', 'toy_errors', 'landmark_sheet', 'left_out', 'start_run', 'announce', 'measured',
-           'finish', 'next_round', 'settled', 'say_results', 'train_once', 'train_rounds', 'train']
+           'fit_run', 'verdict', 'toy_errors', 'landmark_sheet', 'left_out', 'start_run', 'announce', 'finish',
+           'next_round', 'settled', 'say_results', 'train_once', 'train_rounds', 'train']
 
 # %% ../nbs/10a_runs.ipynb #eb06e54b
 import copy, json, math, sys, time
@@ -376,29 +376,19 @@ def announce(
           f'{n_epoch} epochs of {size} pairs, {n_epoch*size:,} in all{until}', flush=True)
 
 # %% ../nbs/10a_runs.ipynb #f9ac63d7
-def measured(
-    learn:LandmarkLearner # that was fitted
-): # losses and metrics: of all epochs, and of the finished detector
-    "How the run went; in all processes together, because fastai averages what each of them finds"
-    values = learn.recorder.values # validate() begins a new list
-    learn.anneal.set(1.) # a run of a few steps ends below the full resolution
-    with learn.no_bar(): return values,learn.validate() # the maps are wider than those of the last epoch
-
 def finish(
     learn:LandmarkLearner, # that was fitted
     s, # arguments of `fse_train`
     run:dict, # record to complete and write
-    values, # of all epochs, see `measured`
-    finished # of the finished detector
+    finished:dict # what the finished detector measures
 ):
     "Write the results of a run, and say how it went"
-    names = list(learn.recorder.metric_names[1:-1])
+    values,names = learn.recorder.values,list(learn.recorder.metric_names[1:-1])
     write_bytes(s.out/'history.csv', pd.DataFrame(values, columns=names).rename_axis('epoch').to_csv().encode())
-    metrics = dict(zip(names, map(float, [values[-1][0],*finished])))
-    run |= dict(metrics=metrics, pairs=len(values)*run['plan']['epoch_size'])
+    run |= dict(metrics=dict(train_loss=float(values[-1][0]), **finished), pairs=len(values)*run['plan']['epoch_size'])
     if is_toy(s): run['error_percent'] = toy_errors(learn.model, s.seed)
     images,warps = learn.dls.train.dataset,learn.warp_pairs.warps
-    sure = fit_confidence(learn.model, images, warps, n=200, power=learn.recipe.temperature)
+    sure = fit_confidence(learn.model, images, warps, n=200)
     learn.model.confidence = fit_doubt(learn.model, sure, images, warps=warps, n=200)
     card = dict(config=learn.run_config, equivariance_px=run['metrics']['equivariance_px'])
     card['constellation'] = fit_constellation(learn.model, images, n=100, mosaics=10).state()
@@ -460,8 +450,8 @@ def train_once(
         if 'plan' not in run: start_run(learn, about, s, run)
         announce(learn, run, s.resume)
         fit_run(learn, run['plan'], s.out/'checkpoint.safetensors', s.resume)
-        values,finished = measured(learn)
-        if not rank_distrib(): finish(learn, s, run, values, finished)
+        finished = learn.measure() # in all processes, because fastai averages what each of them finds
+        if not rank_distrib(): finish(learn, s, run, finished)
 
 # %% ../nbs/10a_runs.ipynb #d26ea7b3
 def train_rounds(

@@ -102,7 +102,7 @@ def _measured(learn, seed):
     "The measures without labels, every variant under the same warps; lengths in pixels of an 80-pixel crop"
     learn.remove_cb(learn.warp_pairs)
     learn.add_cb(WarpPairs(FACES, seed=seed))
-    values = dict(zip(learn.recorder.metric_names[2:-1], map(float, learn.validate())))
+    values = learn.measure()
     px = 80/learn.warp_pairs.geometry.crop
     return {k:values[k]*(px if k.endswith('_px') else 1) for k in OLD_METRICS.values()}
 
@@ -136,7 +136,7 @@ def trial(
         began,began_core = time.time(),time.process_time()
         with learn.no_bar(): learn.fit_recipe(1)
         seconds,core_seconds = time.time()-began,time.process_time()-began_core
-        with learn.no_bar(): measures = _measured(learn, seed)
+        measures = _measured(learn, seed)
     return dict(error=regressed(learn.model, d), **measures, dead=float(learn.diagnose.dead.float().mean()),
                 seconds=round(seconds, 1), core_seconds=round(core_seconds, 1))
 trial.baseline = over_baseline # what identifies a run beside the arguments above

@@ -572,9 +572,20 @@ def fit_recipe(self:LandmarkLearner,
     if checkpoint:
         if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
         cbs += Checkpoint(checkpoint)
-    self.fit(n_epoch, lr=r.lr, wd=r.wd, cbs=cbs)
     model = get_model(self.model)
-    if r.temperature!=1 and hasattr(model, 'soften'): model.soften(r.temperature)
+    can_soften = hasattr(model, 'soften')
+    if can_soften: model.soften(1/model.temperature) # a run goes on with the scores that training had made
+    self.fit(n_epoch, lr=r.lr, wd=r.wd, cbs=cbs)
+    if can_soften: model.soften(r.temperature)
+
+@patch
+def measure(self:LandmarkLearner)->dict: # name of a loss or metric → its value on the held-out pairs
+    "How good the detector is now, at the full resolution; the recorder keeps the values of the epochs"
+    values = self.recorder.values # validate() begins a new list
+    self.anneal.set(1.) # a run of a few steps ends below the full resolution
+    with self.no_bar(): found = self.validate()
+    self.recorder.values = values
+    return dict(zip(self.recorder.metric_names[2:-1], map(float, found)))
 
 # %% ../nbs/05_train.ipynb #0ca4b683
 @patch

@@ -1,10 +1,11 @@
 // The annotator's other side where there is no Python: pictures and labels are kept in this browser. Its questions, answers and records
 // are those of `LabelSession` (notebook 12).
 import {loadSession, readMaps, palette} from './live.js';
+import {squareOf} from './onnx.js';
 import {meanShape, fitPoints, predict, whatTeaches, leaveOneOut} from './shapes.js';
 import {h} from './ui.js';
 
-const UNTOUCHED = -1, SEEN = 2, SQUARE = 100, CROP = 80; // the geometry of faces-10
+const UNTOUCHED = -1, FACES = {square: 100, border: 0, fill: 0, crop: 80, method: 'crop'}; // the geometry of faces-10
 const round = (v, n) => +v.toFixed(n), pause = () => new Promise(f => (window.requestIdleCallback ?? setTimeout)(f));
 
 // ---- what a reload must not lose: pictures, and a journal of changes as in labels.jsonl
@@ -28,20 +29,22 @@ export async function openStore(name = 'fse-label') {
 }
 
 // ---- pictures
-export function detectorOf({ort, weights}) { // loaded when first asked; RGBA of a picture's middle square → landmarks in [-1,1] of the square, mean confidence
-  let run = null, queue = Promise.resolve();
-  const look = async rgba => {
-    const maps = await (await (run ??= loadSession(ort, weights)))(rgba, CROP);
-    return {landmarks: readMaps(maps, CROP / SQUARE), sure: maps.confidence.reduce((s, v) => s + v, 0) / maps.k};
+export async function facesDetector({ort, weights}) { // the shipped one, as `openDetector` gives one of the reader's
+  const run = await loadSession(ort, weights), {square, crop} = FACES, edge = (square - crop) / 2;
+  const find = async pixels => {
+    const maps = await run(pixels.getImageData(edge, edge, crop, crop).data, crop);
+    return {landmarks: readMaps(maps, crop / square), sure: maps.confidence.reduce((s, v) => s + v, 0) / maps.k};
   };
-  return rgba => queue = queue.catch(() => {}).then(() => look(rgba)); // one after the other
+  return {geometry: FACES, find};
 }
 
-function middleSquare(bitmap) {
-  const s = Math.min(bitmap.width, bitmap.height), c = h('canvas', {width: SQUARE, height: SQUARE}), x = c.getContext('2d', {willReadFrequently: true});
-  x.imageSmoothingQuality = 'high';
-  x.drawImage(bitmap, (bitmap.width - s) / 2, (bitmap.height - s) / 2, s, s, 0, 0, SQUARE, SQUARE);
-  return x.getImageData((SQUARE - CROP) / 2, (SQUARE - CROP) / 2, CROP, CROP).data;
+export function detectorOf(open) { // opened when first asked; a picture → landmarks in [-1,1] of what is seen of it, mean confidence, and this box
+  let opened = null, queue = Promise.resolve();
+  const look = async bitmap => {
+    const {geometry, find} = await (opened ??= open()), {pixels, box} = squareOf(bitmap, geometry);
+    return {...await find(pixels), box};
+  };
+  return bitmap => queue = queue.catch(() => {}).then(() => look(bitmap)); // one after the other
 }
 
 async function thumbnail(file, side) {
@@ -67,13 +70,11 @@ class Picture { // `found` once it was looked at: landmarks and confidence, or `
     try { bitmap = await createImageBitmap(this.file); }
     catch { this.problem = 'this browser cannot show it: use JPEG, PNG or WebP'; return; }
     [this.w, this.h] = [bitmap.width, bitmap.height];
-    const rgba = middleSquare(bitmap);
-    bitmap.close();
-    this.found = detect(rgba).then(o => { Object.assign(this, o); this.known = true; }, () => { this.blind = true; }); // without the detector, points are placed by hand
+    this.found = detect(bitmap).then(o => { Object.assign(this, o); this.known = true; }, () => { this.blind = true; }) // without the detector, points are placed by hand
+      .finally(() => bitmap.close());
   }
-  get side() { return Math.min(this.w, this.h); }
-  toUnit([x, y]) { return [(2 * x + 1 - this.w) / this.side, (2 * y + 1 - this.h) / this.side]; }
-  toPixels([x, y]) { return [(x * this.side + this.w - 1) / 2, (y * this.side + this.h - 1) / 2]; }
+  toUnit(p) { return p.map((v, k) => (v + .5 - this.box[k]) / (this.box[k + 2] - this.box[k]) * 2 - 1); }
+  toPixels(p) { return p.map((v, k) => (v + 1) / 2 * (this.box[k + 2] - this.box[k]) + this.box[k] - .5); }
   unitPoints() { return this.points.map(p => p && this.toUnit(p)); }
 }
 
@@ -127,8 +128,9 @@ export class LabelSession {
     return meanShape(this.order.map(i => this.pictures[i]).filter(p => p.known).slice(0, 300).map(p => p.landmarks));
   }
   async teaching() { // labelled pictures that the detector saw
-    const seen = await Promise.all(this.labelled.map(i => this.need(i)));
-    return seen.filter(p => p.known);
+    const labelled = [...this.labelled];
+    for (const i of labelled) await this.need(i); // one after the other: a picture in memory is large
+    return labelled.map(i => this.pictures[i]).filter(p => p.known);
   }
   async map() { // of all labels; null where there are none
     if (this.fitted?.version !== this.version) {

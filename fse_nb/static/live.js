@@ -20,9 +20,16 @@ async function bytes(url) {
   return new Response(new Blob([b]).stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
 }
 
-export async function loadSession(ortBase, weights) { // WebAssembly, one thread: no special headers, no GPU
-  const [ort, wasm, model] = await Promise.all([import(at(ortBase + 'ort.wasm.min.mjs')), bytes(at(ortBase + 'ort-wasm-simd-threaded.gz.wasm')), bytes(at(weights))]);
-  Object.assign(ort.env.wasm, {numThreads: 1, wasmBinary: wasm, wasmPaths: {mjs: at(ortBase + 'ort-wasm-simd-threaded.mjs')}});
+async function startRuntime(base) {
+  const [ort, wasm] = await Promise.all([import(at(base + 'ort.wasm.min.mjs')), bytes(at(base + 'ort-wasm-simd-threaded.gz.wasm'))]);
+  Object.assign(ort.env.wasm, {numThreads: 1, wasmBinary: wasm, wasmPaths: {mjs: at(base + 'ort-wasm-simd-threaded.mjs')}});
+  return ort;
+}
+let runtime = null;
+export const loadRuntime = base => runtime ??= startRuntime(base).catch(e => { runtime = null; throw e; }); // onnxruntime: WebAssembly, one thread: no special headers, no GPU
+
+export async function loadSession(ortBase, weights) {
+  const [ort, model] = await Promise.all([loadRuntime(ortBase), bytes(at(weights))]);
   const session = await ort.InferenceSession.create(new Uint8Array(model), {executionProviders: ['wasm']});
   return async (rgba, n) => { // n×n pixels → probability maps {data, k, h, w} and calibrated confidences (k)
     const x = new Float32Array(3 * n * n);
