@@ -1,18 +1,22 @@
 """The annotator in a real browser: drawn faces are labelled on the page of fse_label, in the widget, on the page
-of the site; the program is killed, the page is loaded anew.
+of the site; the program is killed, the page is loaded anew, a detector of one's own is opened there.
 
 python tests/test_annotate.py [--shots DIR] [TEST …]   or   pytest tests/test_annotate.py
 Needs playwright and a Chromium, as tests/test_widgets.py."""
-import io, re, signal, subprocess, sys, tempfile, time
+import io, json, re, signal, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
+from PIL import Image
 from fse_nb.annotate import HIDDEN, MISSING, SEEN, UNTOUCHED, Annotator, Journal
 from fse_nb.data import read_annotations, toy_faces
+from fse_nb.decode import Geometry
 from fse_nb.detect import detect
 from fse_nb.errors import interocular_error
-from fse_nb.export import load_detector
+from fse_nb.export import load_detector, to_onnx
+from fse_nb.many import OnnxDetector
+from fse_nb.model import LandmarkDetector
 from fse_nb.regress import fit_few
 from fse_nb.widgets import STATIC, esm
 sys.path.insert(0, str(Path(__file__).parent))
@@ -399,6 +403,88 @@ def test_site_redo():
         other.goto(page.url)
         other.wait_for_selector('.fse-here.fse-mounted')
         assert 'another tab' in other.locator('.fse-here > .fse-note').inner_text()
+
+def small_detector():
+    "Random layers, in grey, the whole picture in a frame: all that faces-10 is not"
+    torch.manual_seed(3)
+    geometry = Geometry(square=36, border=6, fill=200, crop=40, channels=1, method='pad')
+    model = LandmarkDetector(4, n_in=1, arch='unet', geometry=geometry)
+    return model.eval().soften(.003) # so that its points lie apart
+
+def detector_files(folder):
+    "A file of `to_onnx`, and four that are no detectors, each with what the page says of it"
+    import onnx
+    good = to_onnx(small_detector(), folder/'small.onnx')
+    graph = onnx.load(good)
+    about = json.loads(graph.metadata_props[0].value)
+    def other(name, **metadata):
+        onnx.helper.set_model_props(graph, metadata)
+        return onnx.save(graph, folder/name)
+    other('silent.onnx')
+    other('larger.onnx', fse_nb=json.dumps(about|dict(geometry=about['geometry']|dict(square=38))))
+    (folder/'half.onnx').write_bytes(good.read_bytes()[:good.stat().st_size//2])
+    (folder/'notes.onnx').write_text('no detector')
+    says = dict(notes='no ONNX file', half='no ONNX file', silent='does not say what it sees', larger='other inputs')
+    return good,{folder/f'{name}.onnx':text for name,text in says.items()}
+
+def drop(page, file):
+    "Drop a file on the page, as from a folder"
+    box = page.locator('.fse-here').bounding_box()
+    session = page.context.new_cdp_session(page)
+    data = dict(items=[], files=[str(file)], dragOperationsMask=1)
+    for kind in ('dragEnter','dragOver','drop'):
+        session.send('Input.dispatchDragEvent', dict(type=kind, x=box['x']+9, y=box['y']+9, data=data))
+
+def chosen(page, name, k):
+    "Wait for a detector, its annotator, and its k landmarks of all pictures"
+    until(page, f"""k => {ANNOTATOR}?.state() && document.querySelector('.fse-here').fseSession.pictures
+                         .every(o => o.landmarks?.length===k)""", k, 60)
+    assert page.get_by_label('Detector').input_value()==name
+
+def shown_again(page, i):
+    "An image by its number"
+    page.get_by_label('images shown').select_option('all')
+    page.locator(f'[data-i="{i}"]').click()
+    until(page, f'i => {ANNOTATOR}.state().i===i', i)
+    return state(page)
+
+NOTE = '.fse-here > .fse-note'
+SEES = "document.querySelector('.fse-here').fseSession.pictures.map(o => [o.name, o.landmarks, o.box, o.sure])"
+
+def test_site_detector():
+    "A detector of one's own: opened, refused, kept over a reload, left again; it sees what it sees in Python"
+    with watched() as (folder,trouble), site(trouble) as (page,files):
+        good,wrong = detector_files(folder)
+        oblong = folder/'toy11_0012.png'
+        Image.fromarray(FACES.images[12][:128]).save(oblong)
+        choose(page, [*files[:5],oblong])
+        chosen(page, 'faces-10', 10)
+        for _ in range(2): s = next_image(page, label_one(page, correct=0)[0])
+        note,field = page.locator(NOTE),page.locator('input[accept=".onnx"]')
+        for file,says in wrong.items():
+            field.set_input_files(file)
+            until(page, f'name => document.querySelector("{NOTE}").textContent.startsWith(name)', file.name)
+            assert says in note.inner_text() and note.inner_text().endswith('faces-10 stays.'), note.inner_text()
+            assert page.get_by_label('Detector').input_value()=='faces-10' and state(page)['proposal']==s['proposal']
+        drop(page, good)
+        chosen(page, 'small.onnx', 4)
+        own = shown_again(page, s['i'])
+        def moved(proposal, since): return np.abs(np.subtract(proposal, since)).max() # pixels
+        assert moved(own['proposal'], s['proposal'])>3
+        python = OnnxDetector(good)
+        for name,landmarks,box,sure in page.evaluate(SEES):
+            cache = python.geometry.decode(oblong if name==oblong.name else Path(files[0]).with_name(name))
+            assert np.allclose(box, cache.boxes[0]) and sure==1, (name, box)
+            away = (torch.tensor(landmarks)-python.landmarks(cache)[0][0]).abs().max().item()*python.geometry.size/2
+            assert away<.5, (name, away) # pixels of the square; browser and Pillow shrink pictures differently
+        page.reload()
+        opened(page)
+        chosen(page, 'small.onnx', 4)
+        assert moved(shown_again(page, s['i'])['proposal'], own['proposal'])<.5 # its fit may know fewer pictures
+        page.get_by_label('Detector').select_option('faces-10')
+        chosen(page, 'faces-10', 10)
+        assert moved(shown_again(page, s['i'])['proposal'], s['proposal'])<.5
+        assert '2 of 6' in page.locator('.fse-ann-progress').inner_text()
 
 def shots(folder):
     "Pictures of the page: two widths, two themes, the beginning and later"

@@ -1,0 +1,1 @@
+../../fse_nb/static/onnx.js
