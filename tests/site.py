@@ -1,7 +1,7 @@
 """The site in a real browser without a network
 
 Every page loads without an error or a request to another host, links, anchors and pictures lead somewhere, widgets
-mount, the live detector agrees with Python, contrast and keyboard pass axe, sizes stay small.
+mount, the live detector agrees with Python, the annotator opens, contrast and keyboard pass axe, sizes stay small.
 
 python tests/site.py [--docs _docs] [--build] [--axe FILE] [--only PAGE …]
 python tests/site.py --static                               what needs no browser
@@ -285,7 +285,7 @@ OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyo
   for (const w of document.querySelectorAll('.fse-mounted')) {
     const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
     const told = [...w.querySelectorAll('label, output, figcaption, svg text, th, td, li, p, button, dt, dd, summary')];
-    const boxes = told.filter(e => own(e) && e.checkVisibility()).map(e => {
+    const boxes = told.filter(e => own(e) && e.checkVisibility({opacityProperty: true})).map(e => {
       const r = document.createRange(); r.selectNodeContents(e);
       return [e, r.getBoundingClientRect()]; }).filter(([e, b]) => b.width && b.height);
     const scrolled = e => e.closest('.fse-scroll');
@@ -460,6 +460,29 @@ def live_checks(page, name):
     live.compare('camera')
     return live.bad
 
+ANNOTATOR = "document.querySelector('.fse-ann')?.fseAnnotator?.state()"
+
+def label_checks(page, name, axe):
+    "The annotator on drawn faces, on a desktop and on a phone: its help, a picture, a file that is refused"
+    bad = []
+    def look(what):
+        for width,height in ((1280,900), (390,844)):
+            page.set_viewport_size(dict(width=width, height=height))
+            page.wait_for_timeout(200)
+            bad.extend(f'{name} ({what}, {width} px): axe: {o}' for o in (axe_faults(page, axe) if axe else ()))
+            wide = page.evaluate('document.documentElement.scrollWidth')
+            if wide>width+2: bad.append(f'{name} ({what}): {wide} pixels wide in a window of {width}')
+    page.get_by_role('button', name='drawn faces').click()
+    page.wait_for_function(ANNOTATOR)
+    look('help')
+    page.keyboard.press('Escape')
+    look('first picture')
+    no_detector = dict(name='a_long_name_of_what_is_no_detector_at_all.onnx', mimeType='', buffer=b'no detector')
+    page.locator('.fse-here input[accept=".onnx"]').set_input_files(no_detector)
+    page.get_by_text('faces-10 stays').wait_for()
+    look('refused file')
+    return bad
+
 def space_checks(browser, axe):
     "The Hub space, as tools/space.py puts it together: it loads nothing from elsewhere, and detects as Python does"
     bad,name = [],'space'
@@ -522,6 +545,9 @@ def check_page(browser, name, base, axe):
         bad += [f'{name}: label with needless decimals: {o}' for o in page.evaluate(LONG_LABELS)]
         bad += [f'{name}: key instead of words: {o}' for o in page.evaluate(RAW_KEYS)[:3]]
         if axe: bad += [f'{name} ({scheme}): axe: {o}' for o in axe_faults(page, axe)]
+        if name=='label.html':
+            try: bad += label_checks(page, f'{name} ({scheme})', axe)
+            except Exception as e: bad.append(f'{name} ({scheme}): annotator: {str(e)[:300]}')
         if scheme==SCHEMES[0]:
             fonts = foreign_fonts(context, page)
             if fonts: bad.append(f'{name}: formulas in fonts of the machine, glyphs: {fonts}')

@@ -192,7 +192,7 @@ async function render({model, el}) {
     const W = 220, H = 70, p = curvePath(c, W, H), last = c.at(-1);
     plot.replaceChildren(h('svg', {viewBox: `-4 -6 ${W + 8} ${H + 24}`, role: 'img', 'aria-label': `leave-one-out error: ${last.error} % with ${last.n} labels, mean shape ${last.mean_shape} %`},
       h('line', {x1: 0, y1: H, x2: W, y2: H, class: 'fse-gridline'}), h('polyline', {points: p.mean, class: 'fse-curve fse-ann-mean'}), h('polyline', {points: p.error, class: 'fse-curve fse-ann-error'}),
-      h('text', {x: 0, y: H + 14}, p.n0), h('text', {x: W, y: H + 14, 'text-anchor': 'end'}, `${p.n1} labels`)), h('p', {class: 'fse-ann-key'}, `error left out ${last.error.toFixed(1)} %, mean shape ${last.mean_shape.toFixed(1)} %`));
+      h('text', {x: 0, y: H + 14}, p.n0), h('text', {x: W, y: H + 14, 'text-anchor': 'end'}, `${p.n1} labels`)), h('p', {class: 'fse-ann-key'}, `error left out ${last.error.toFixed(1)}\u00a0%, mean shape ${last.mean_shape.toFixed(1)}\u00a0%`));
   }
 
   // ---- all images, of which only those in sight have an element
