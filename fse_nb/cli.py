@@ -215,13 +215,13 @@ def check_outputs(
 # %% ../nbs/10_cli.ipynb #a6035058
 @call_parse
 def fse_detect(
-    *files:str, # images, folders, patterns, .tar shards, a .txt of paths; or one video, of one object
+    *files:str, # images, folders, patterns, .tar shards, a .txt of paths; or one video
     model:"a_detector()"=None, # detector: a name, or a file that fse_train wrote
     csv:str='landmarks.csv', # table to write, or a .parquet; review.csv and left_out.csv go beside it
     draw:str=None, # folder for the images with their landmarks drawn in; of a video, folder or .mp4
     smooth:float=0., # of a video: seconds over which points are averaged (standard deviation)
     find:bool=False, # look for the object in each photograph; default: it fills the image, as in training
-    max_objects:int=1, # with --find: objects in a photograph, at most
+    max_objects:int=1, # in a video, or with --find in a photograph: objects, at most
     boxes:str=None, # boxes of the objects: a CSV with the columns image, x, y, w, h, or COCO
     to:"formats()"=None, # other formats, written beside the table
     resume:bool=False, # go on behind what is in the table
@@ -231,11 +231,12 @@ def fse_detect(
 ):
     "Find landmarks in images"
     with one_sentence('fse_detect', Path(csv), 'the same command and --resume'):
-        where = _where(find, max_objects, boxes)
         if any(_is_video(f) for f in files):
-            if boxes or to or max_objects!=1 or engine=='onnx':
-                raise ValueError('a video goes without --boxes, --to, --max-objects and --engine onnx')
-            return _track(files, model, Path(csv), draw and Path(draw), smooth, resume, device)
+            if boxes or to or engine=='onnx':
+                raise ValueError('a video goes without --boxes, --to and --engine onnx')
+            return _track(files, model, Path(csv), draw and Path(draw), smooth=smooth, resume=resume, device=device,
+                          max_objects=max_objects)
+        where = _where(find, max_objects, boxes)
         if smooth: raise ValueError('--smooth is for a video')
         _detect(files, model, Path(csv), draw and Path(draw), where, to=to, resume=resume, bs=bs, engine=engine,
                 device=device)
@@ -260,10 +261,11 @@ def _drawn(video, draw):
         raise ValueError(f'--draw is {draw}: give another .mp4, or a folder')
     return draw
 
-def _track(what, model, csv, draw, smooth, resume, device):
+def _track(what, model, csv, draw, *, smooth, resume, device, max_objects):
     "`fse_detect` of a video"
     if len(what)>1: raise ValueError(f'{len(what)} files, with a video among them: give one video at a time')
     if int(os.environ.get('WORLD_SIZE', 1))>1: raise ValueError('a video is followed by one process: start one')
+    if max_objects<1: raise ValueError(f'--max-objects is {max_objects}: at least one is followed')
     if not 0<=smooth<=60: raise ValueError(f'--smooth is {smooth}: give a part of a second, such as 0.05')
     if csv.suffix.lower()=='.parquet': raise ValueError('the table of a video is a .csv')
     draw = _drawn(what[0], draw)
@@ -274,7 +276,8 @@ def _track(what, model, csv, draw, smooth, resume, device):
     detector,device = _opened(_named(model), None, device, None)
     k = detector.config['n_landmarks']
     print(f'fse_detect on {device_name(device)}: {k} landmarks in {n:,} frames', flush=True)
-    print(f"wrote {', '.join(map(str, track(detector, what[0], csv, draw, smooth, resume=resume)))}")
+    wrote = track(detector, what[0], csv, draw, smooth, resume=resume, max_objects=max_objects)
+    print(f"wrote {', '.join(map(str, wrote))}")
 
 def _named(model):
     "The name of a detector; raises ValueError where none is given"
