@@ -102,6 +102,7 @@ def to_image(
     "Landmarks of windows on the image"
     return points*_square_half(model, windows)[:,None,None]+windows[:,None,:2]
 
+# %% ../nbs/08b_find.ipynb #b89330cc
 _NUDGES = torch.tensor([[0,0,1.], [.07,.05,1.], [-.06,.06,1.07], [.05,-.07,.94], [-.05,-.05,1.03]]) # parts of a half
 
 def _nudged(windows):
@@ -198,6 +199,7 @@ def _level(model, image, side, hang):
 
 def _in_sixteens(start, stop): return 16*int(start//16),16*int(-(-stop//16))
 
+# %% ../nbs/08b_find.ipynb #54942257
 def scan(
     model, # detector, calibrated
     image:np.ndarray, # uint8 (H,W,3)
@@ -249,6 +251,7 @@ def best_apart(
         left = left[~(near|(apart<inside))]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)
 
+# %% ../nbs/08b_find.ipynb #0de03e18
 def _step(model, image, windows, centre, growth, least):
     "Windows (N,3) moved to a centre (N,2), in [-1,1] of their squares, and grown (N,), half a side at least `least`"
     at = windows[:,:2]+centre*_square_half(model, windows)[:,None]
@@ -349,6 +352,7 @@ def find_objects(
         rows += [(i,k,*found) for k,found in enumerate(_found_in(model, image, max_objects, sizes))]
     return _as_set_of_objects(s, rows, no_problems(bad))
 
+# %% ../nbs/08b_find.ipynb #4446db1a
 def _shrunk(image, geometry, smallest):
     "An image that is as large as its smallest windows need, and how many pixels of the original one of its has"
     h,w = image.shape[:2]
@@ -428,6 +432,7 @@ def _boxes_of_table(table, rows):
     if corners: values = np.concatenate([values[:,:2],values[:,2:]-values[:,:2]], 1)
     for (row,cells),box in zip(kept, values): _add_box(rows, cells[at], row, box)
 
+# %% ../nbs/08b_find.ipynb #cea8f8c3
 def in_boxes(
     model, # detector, calibrated, with a constellation if possible
     boxes:LandmarkSet # of `read_boxes`, or any set with a crop for each row
