@@ -26,6 +26,7 @@ RECORDS = dict(
     yaleb={'yaleb_faces-10-dilated_both_s0':('aligned','moved','static_moved','config'),
            'yaleb_faces-10-dilated_scales':('rows',)},
     find={'find':('detectors',)},
+    rounds={'rounds':('rows',)},
     annotate={'annotate':('config','faces-10_toy')},
     ship={},
     ranking={'ranking':('rows','rank_correlation')},
@@ -130,6 +131,7 @@ def test_finetune(): smoke('finetune')
 def test_parsing(): smoke('parsing')
 def test_yaleb(): smoke('yaleb')
 def test_find(): smoke('find')
+def test_rounds(): smoke('rounds')
 def test_annotate(): smoke('annotate')
 def test_ship(): smoke('ship')
 def test_gpu(): smoke('gpu')
