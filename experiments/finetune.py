@@ -17,7 +17,8 @@ command continues an interrupted run (`--restart` begins anew)."""
 import json, time
 from pathlib import Path
 
-from common import Folders, evaluation, held_rows, labelled, parser, percent, points_of, quiet_learner
+from common import (Folders, evaluation, held_rows, labelled, parser, percent, points_of, quiet_learner,
+                    regressed)
 from evaluate import fit_warped
 from fse_nb.data import landmark_dls
 from fse_nb.detect import detect
@@ -27,18 +28,21 @@ from fse_nb.regress import warped_copies
 from fse_nb.results import origin
 
 def sets(data, model, folders, hold=False):
-    "Labelled images, test images, eyes, and how the crops were chosen, by the landmarks of `model`"
+    "Labelled images, test images, eyes by name, and how the crops were chosen, by the landmarks of `model`"
     s = labelled({'cfp-tight':'mtfl'}.get(data, data), model, folders)
     train,test = s.train,s.test
     if hold: train,test = held_rows(train, 300 if data=='300w' else 1000, len(train))
-    return train,test,next(iter(s.eyes.values())),s.note
+    return train,test,s.eyes,s.note
 
 def errors(model, train, test, eyes, note):
-    "What a record says of a detector; `warped`: with a warped copy of each image that the map is fitted to"
-    said = evaluation(model, train, test, eyes, note=note)
+    """What a record says of a detector. `warped`: with a warped copy of each image that the map is fitted to; `by`: in
+    units of the distances of other eyes, where there are such"""
+    first,*others = eyes.values()
+    said = evaluation(model, train, test, first, note=note)
     if train.points.shape[1]==5:
         reg = fit_warped(detect(model, train), points_of(train), warped_copies(model, train, 1))
-        said['warped'] = error_summary(interocular_error(reg(detect(model, test)), points_of(test), *eyes))
+        said['warped'] = error_summary(interocular_error(reg(detect(model, test)), points_of(test), *first))
+    if others: said['by'] = {name:error_summary(regressed(model, train, test, pair)) for name,pair in eyes.items()}
     return said
 
 def finetuned(model, images, args, name, folders):
