@@ -264,6 +264,7 @@ class Recipe:
         "Local bends at a share of the run"
         return self.local*_done(pct, *self.local_ramp)
 
+# %% ../nbs/05_train.ipynb #96d054aa
 #: name → recipe
 RECIPES = dict(
     annealed=Recipe(),
@@ -347,6 +348,7 @@ def _unpack_rng(learn, tensors, meta):
     kind,pos,has_gauss,gauss = meta
     np.random.set_state((kind, tensors['numpy'].numpy().astype(np.uint32), pos, has_gauss, gauss))
 
+# %% ../nbs/05_train.ipynb #514e068b
 def _pack_recorder(learn):
     r = learn.recorder
     return {},dict(lrs=[float(o) for o in r.lrs], iters=r.iters, losses=[float(o) for o in r.losses],
