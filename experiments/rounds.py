@@ -39,7 +39,7 @@ def measured(model, test):
 def arguments():
     p = parser(__doc__)
     p.add_argument('--n', type=int, default=150, help='scenes to train on')
-    p.add_argument('--epochs', type=int, default=80, help='of each round')
+    p.add_argument('--epochs', type=int, default=180, help='of each round')
     p.add_argument('--rounds', type=int, default=3, help='at most')
     return p
 
