@@ -79,7 +79,8 @@ def one_sentence(
 ):
     "Run a command: errors that a user can mend end it with one sentence"
     say = warnings.formatwarning
-    warnings.formatwarning = lambda message, *args, **kwargs: f'{command}: {message}\n'
+    def plain(message, *args, **kwargs): return f"{command}: {str(message).replace('; see .problems', '')}\n"
+    warnings.formatwarning = plain
     try: yield
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         said = str(error).rpartition(':\n\t')[2] # fastai writes before it which callback it was

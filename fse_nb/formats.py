@@ -769,6 +769,8 @@ def _from_wide(table, rows, at, pairs, instance, kwargs):
     by = table.column(instance) if instance is not None else table.object_column(at)
     used = {at,split,*xy,*seen.values(),*crop,*box}
     others = [i for i in range(len(table.head)) if i not in used]
+    if alone := [table.head[i] for i in others if low[i].endswith(('_x','_y'))]:
+        note(table.file, f'no point is made of {_short(", ".join(alone))}, whose other column is not there')
     kept,values = table.numbers([*xy,*crop,*box,*seen.values()], rows)
     xy,crops,boxes,told = np.split(values, np.cumsum([len(xy),len(crop),len(box)]), axis=1)
     if corners: boxes = np.concatenate([boxes[:,:2],boxes[:,2:]-boxes[:,:2]], 1)

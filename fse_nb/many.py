@@ -466,12 +466,13 @@ def review_table(
     "The doubtful images and the least certain of the others, the worst first"
     t = _sureness(table)
     if 'confidence' not in t: return pd.DataFrame(columns=['image','confidence','doubtful','reason'])
-    doubtful = t.confidence<(-1 if doubt is None else doubt)
-    if 'score' in t: doubtful = doubtful|(t.score<(-1 if least is None else least))
+    unsure = t.confidence<(-1 if doubt is None else doubt)
+    doubtful = unsure|(t.score<(-1 if least is None else least)) if 'score' in t else unsure
     order = np.lexsort((t.confidence,~doubtful))[:max(n, int(doubtful.sum()))] # the doubtful first
-    t,doubtful = rows_of(table, order),doubtful[order]
+    t,doubtful,unsure = rows_of(table, order),doubtful[order],unsure[order]
     columns = [c for c in t if c.endswith('_confidence')]
-    reasons = [_reason(row, columns, bad) for row,bad in zip(t[columns].to_numpy(), doubtful)]
+    reasons = [f'the window scores less than {least:.2f}: is all of the object in it?' if bad and not low
+               else _reason(row, columns, bad) for row,bad,low in zip(t[columns].to_numpy(), doubtful, unsure)]
     review = t[[c for c in ('image','object','confidence','score') if c in t]]
     review = review.assign(doubtful=np.where(doubtful, 'yes', ''), reason=reasons)
     return review.reset_index(drop=True)

@@ -610,8 +610,9 @@ def _say(run, train):
     print(f"{fitted}{run['images']} images to predict, {len(run['points'])} points{lost}")
     _say_outside(run)
     if not (e := run.get('error_percent')): return
-    print(f"error {e['mean']:.2f}% (95% interval {e['low']:.2f} to {e['high']:.2f}, median {e['median']:.2f}, "
-          f"over 10%: {e['failure']:.1f}% of {e['n']} images)")
+    of_several = (f" (95% interval {e['low']:.2f} to {e['high']:.2f}, median {e['median']:.2f}, "
+                  f"over 10%: {e['failure']:.1f}% of {e['n']} images)")
+    print(f"error {e['mean']:.2f}%"+(of_several if e['n']>1 else ' of one image'))
     mean = run.get('mean_shape_percent')
     print(f"divided by the {run['error_divided_by']}" + (f"; mean shape: {mean['mean']:.2f}%" if mean else ''))
     if d := run.get('draws_percent'):

@@ -207,9 +207,11 @@ def _finetuned(name, d):
     e = d['after']
     if 'percent' in e: error,shape,factor = dict(e, mean=e['percent']),dict(mean=e['mean_shape_percent']),1
     else: error,shape,factor = e['error'],e['mean_shape'],100
-    yield _row(name, which, name.removeprefix('finetune_')+', fine-tuned', error, shape, k=d['config']['n_landmarks'],
-               eyes='outer_corners' if which=='300w' else 'eyes', factor=factor, labels=d['labelled'],
-               test_images=d['test'])
+    first = 'outer_corners' if which=='300w' else 'eyes' # of which the mean shape is known
+    for eyes,its in (e.get('by') or {first:error}).items():
+        yield _row(name, which, name.removeprefix('finetune_')+', fine-tuned', its, shape if eyes==first else None,
+                   k=d['config']['n_landmarks'], eyes=eyes, factor=factor, paper=7.97 if eyes=='pupils' else None,
+                   labels=d['labelled'], test_images=d['test'])
 
 def error_rows(
     records:dict # name → record, as of `all_results`
