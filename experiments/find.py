@@ -67,7 +67,7 @@ def asked(model, truth, regressors, parts=None, **kwargs):
     given = errors(model, truth, truth, regressors).numpy()
     got = np.full(len(truth), np.nan)
     if hit.any(): got[hit] = errors(model, found[rows[hit]], truth[hit], [r for r,h in zip(regressors, hit) if h])
-    octaves = np.log2(side(found)[rows]/side(truth))
+    octaves = sizes_off(found, rows, truth)
     false = sum(not d for k,d in enumerate(doubtful) if k not in rows)
     said = {}
     for name,part in {'':np.ones(len(truth), bool), **(parts or {})}.items():
@@ -75,11 +75,15 @@ def asked(model, truth, regressors, parts=None, **kwargs):
         mean = lambda o: float(np.mean(o)) if len(o) else None
         sure = mean((hit&~doubtful[rows])[part])
         said[name] = dict(objects=int(part.sum()), found=mean(hit[part]), found_and_sure=sure, error=mean(got[both]),
-                          error_given=mean(given[both]), octaves=mean(np.abs(octaves[both])))
+                          error_given=mean(given[both]), octaves=mean(octaves[both]))
     return said.pop('')|dict(pictures=len(photographs), false_and_sure=false/len(photographs), seconds=seconds,
                              pictures_per_second=1/seconds, parts=said)
 
 def side(s): return s.crop[:,2]-s.crop[:,0]
+
+def sizes_off(found, rows, truth):
+    "By how many octaves the window of each object is too large or too small; `rows` as of `matches`"
+    return np.abs(np.log2(side(found)[rows]/side(truth)))
 
 def by_size(truth, bounds=(.2,.4,.7,1.001)):
     "Parts of a set of scenes by the share of the picture that a face takes"

@@ -36,13 +36,14 @@ def sets(data, model, folders, hold=False):
 
 def errors(model, train, test, eyes, note):
     """What a record says of a detector. `warped`: with a warped copy of each image that the map is fitted to; `by`: in
-    units of the distances of other eyes, where there are such"""
-    first,*others = eyes.values()
+    units of the distance of each pair of eyes, where there are several"""
+    (name,first),*others = eyes.items()
     said = evaluation(model, train, test, first, note=note)
     if train.points.shape[1]==5:
         reg = fit_warped(detect(model, train), points_of(train), warped_copies(model, train, 1))
         said['warped'] = error_summary(interocular_error(reg(detect(model, test)), points_of(test), *first))
-    if others: said['by'] = {name:error_summary(regressed(model, train, test, pair)) for name,pair in eyes.items()}
+    by = {other:error_summary(regressed(model, train, test, pair)) for other,pair in others}
+    if by: said['by'] = {name:said['error'], **by}
     return said
 
 def finetuned(model, images, args, name, folders):

@@ -10,10 +10,8 @@ squares. `trained_on` says the same of the scenes that the round was trained on,
 The same command continues an interrupted run."""
 import json
 
-import numpy as np
-
 from common import Folders, parser, points_of
-from find import asked, matches, side
+from find import asked, matches, sizes_off
 from fse_nb.cli import fse_train
 from fse_nb.data import LandmarkSet, toy_faces, toy_scenes
 from fse_nb.detect import detect
@@ -27,7 +25,7 @@ def windows_found(model, scenes, files):
     found = find_objects(model, LandmarkSet(files))
     rows = matches(found, LandmarkSet(files, crop=scenes.crop))
     hit = rows>=0
-    octaves = np.abs(np.log2(side(found)[rows]/side(scenes)))[hit]
+    octaves = sizes_off(found, rows, scenes)[hit]
     return dict(scenes=len(files), found=float(hit.mean()), octaves=float(octaves.mean()) if hit.any() else None)
 
 def measured(model, test):

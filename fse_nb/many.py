@@ -471,14 +471,15 @@ def review_table(
     order = np.lexsort((t.confidence,~doubtful))[:max(n, int(doubtful.sum()))] # the doubtful first
     t,doubtful,unsure = rows_of(table, order),doubtful[order],unsure[order]
     columns = [c for c in t if c.endswith('_confidence')]
-    reasons = [f'the window scores less than {least:.2f}: is all of the object in it?' if bad and not low
-               else _reason(row, columns, bad) for row,bad,low in zip(t[columns].to_numpy(), doubtful, unsure)]
+    reasons = [_reason(row, columns, bad, least if bad and not low else None)
+               for row,bad,low in zip(t[columns].to_numpy(), doubtful, unsure)]
     review = t[[c for c in ('image','object','confidence','score') if c in t]]
     review = review.assign(doubtful=np.where(doubtful, 'yes', ''), reason=reasons)
     return review.reset_index(drop=True)
 
-def _reason(row, columns, doubtful):
-    "Why an image is in the table, in words"
+def _reason(row, columns, doubtful, least=None):
+    "Why an image is in the table, in words; `least` is given where only its window's score is too low"
+    if least is not None: return f'the window scores less than {least:.2f}: is all of the object in it?'
     unsure = [c.removesuffix('_confidence') for c,v in zip(columns, row) if v<.5]
     many = f'{len(unsure)} of {len(columns)} points'
     if doubtful: return f'uncertain: {many}; is there such an object, cut as in training?'

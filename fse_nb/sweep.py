@@ -6,8 +6,8 @@ Docs: https://fse-nb.github.io/fse_nb/sweep.html.md"""
 
 # %% auto #0
 __all__ = ['BASELINE', 'FROM_LAYERS', 'MEAN_SHAPE', 'MEASURES', 'SweepData', 'toy_data', 'face_data', 'over_baseline',
-           'split_settings', 'trial', 'regressed', 'always_mean', 'sweep', 'missing', 'sweep_rows', 'sweep_table',
-           'plot_dots', 'plot_sweep', 'effects']
+           'split_settings', 'trial', 'regressed', 'always_mean', 'sweep', 'missing', 'sweep_rows', 'default_rows',
+           'sweep_table', 'plot_dots', 'plot_sweep', 'effects']
 
 # %% ../nbs/11_sweep.ipynb #e106f1f8
 import inspect, json, math, time, warnings
@@ -243,6 +243,14 @@ def sweep_rows(
     "The rows of a sweep that were run so far; empty if none"
     def numbers(r): return {OLD_METRICS.get(k, k):v for k,v in r['numbers'].items()}
     return pd.DataFrame([dict(variant=r['variant'], seed=r['seed'], **numbers(r)) for r in _rows(folder, name)])
+
+def default_rows(
+    *variants:str, # that belong to a question
+    folder='../results' # of all sweeps
+)->pd.DataFrame: # as of `sweep_rows`; empty if nothing was run
+    "The default recipe and some of its choices taken back, in the longer runs of 39"
+    df = sweep_rows('default', folder)
+    return df[df.variant.isin(['default (baseline)',*variants])] if len(df) else df
 
 # %% ../nbs/11_sweep.ipynb #b7d7744e
 #: columns of a row and how they are called
