@@ -201,7 +201,7 @@ _METHOD_STEPS = [(168,'1  Bend one image\ntwice, at random.'),
                  (236,"2  The network makes\nK maps of each: where\nmay landmark r lie?\n"
                       "Every map has a\ncolour of its own."),
                  (418,"3  The mean of a map\nis a landmark: a dot.\n$g_2$ carries those of\n$x'$ back to $x$: rings."),
-                 (512,"4  The loss wants\neach ring on its dot,\nlandmarks far apart.")]
+                 (512,"4  The loss wants\neach ring on its dot,\nno two in one place.")]
 
 def _draw_method(ax):
     "The words and arrows around the pictures of `plot_method`"

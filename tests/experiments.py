@@ -16,7 +16,7 @@ RECORDS = dict(
              'points_toy_unet_k4_s0':None},
     evaluate={'eval_faces-10_toy':('error','error_warped','error_own_halves','mean_shape','oracle_affine','backward',
                                    'per_point','few_shot','few_shot_paper','few_shot_follow','ratio_to_all'),
-              'eval_frozen_faces-10_toy':('error','n_features'), 'eval_supervised_small_toy':('runs','mean_shape'),
+              'eval_frozen_faces-10_toy':('error','channels'), 'eval_supervised_small_toy':('runs','mean_shape'),
               'eval_fewshot_methods':('percent','all_labels')},
     categories={'category_faces-10':('rotations','warps','inside','nearest','cfp')},
     confidence={'eval_confidence_faces-10':('annotated','coverage','error','within')},
