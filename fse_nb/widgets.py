@@ -353,7 +353,8 @@ class TrainingScrubber(_Widget):
 # %% ../nbs/09_widgets.ipynb #b8adb907
 _TERMS = dict(
     equivariance='equivariance error', equivariance_px='equivariance error, px', eq='equivariance error, px',
-    cfp='cfp error, %', cfp_percent='cfp error, %', px='error, px', error='error', percent='error, %',
+    cfp='cfp error, %', cfp_percent='cfp error, %', held_percent='held-out error, %', px='error, px', error='error',
+    percent='error, %',
     still='error of standing still', static_px='error of standing still, px', nearest='distance of the nearest two',
     share_static='share of landmarks that stand still', share_on_border='share of landmarks on the border',
     frame='share of landmarks on the border', nearest_px='distance of the nearest two landmarks, px',

@@ -17,7 +17,7 @@ def states():
     truth = shipped('fewshot.json')['truth']
     two_bumps = [[[-6.5,.5,2.5,1],[4,-9,1.5,.6]],[[7.5,.5,2.5,1]]]
     return dict(fewshot=dict(clicks=[*truth[:3],[],[]], active=2), losses=dict(rotate=15, shift=[2,0], maps1=two_bumps),
-                results=dict(query='training annealed'))
+                results=dict(query='training annealed unet', y='held-out error, %'))
 
 def main():
     with browser() as open_page:

@@ -28,6 +28,7 @@ export function ticks(lo, hi, n = 7) {
 
 const palette = ['#3b82d6', '#d9622b', '#2f9e58', '#b05cc6', '#b08a1e', '#d1477a', '#1f9aa8', '#7d7d86'];
 const dashes = ['', '6 3', '2 3', '8 3 2 3'];
+const lineOf = i => ({stroke: palette[i % 8], 'stroke-dasharray': dashes[i / 8 | 0] || null});
 const fmt = v => typeof v !== 'number' ? String(v) : Number.isInteger(v) ? String(v) : +v.toPrecision(4) + '';
 
 function render({model, el}) {
@@ -65,9 +66,9 @@ function render({model, el}) {
       yt.map(t => [h('line', {x1: m.l, x2: W - m.r, y1: Y(t), y2: Y(t), class: 'fse-gridline'}), h('text', {x: m.l - 6, y: Y(t) + 4, 'text-anchor': 'end'}, fmt(log ? +(10 ** t).toPrecision(3) : t))]).flat(),
       ticks(x0, x1, W / 90).map(t => h('text', {x: X(t), y: H - m.b + 18, 'text-anchor': 'middle'}, t >= 10000 ? fmt(t / 1000) + 'k' : fmt(t))),
       h('text', {x: (m.l + W - m.r) / 2, y: H - 4, 'text-anchor': 'middle'}, [...new Set(cs.map(c => c.xname))].join(' / ')),
-      cs.map((c, i) => h('polyline', {points: c.pts.map(p => `${X(p[0]).toFixed(1)},${Y(f(p[1])).toFixed(1)}`).join(' '), class: 'fse-curve', stroke: palette[i % 8], 'stroke-dasharray': dashes[i / 8 | 0] || null}, h('title', {}, c.name))),
+      cs.map((c, i) => h('polyline', {points: c.pts.map(p => `${X(p[0]).toFixed(1)},${Y(f(p[1])).toFixed(1)}`).join(' '), class: 'fse-curve', ...lineOf(i)}, h('title', {}, c.name))),
       cs.map((c, i) => c.pts.map(p => h('circle', {cx: X(p[0]), cy: Y(f(p[1])), r: 2.5, fill: palette[i % 8]}, h('title', {}, `${c.name}: ${fmt(p[1])} at ${fmt(p[0])}`)))).flat());
-    plot.replaceChildren(svg, h('ul', {class: 'fse-legend'}, cs.map((c, i) => h('li', {}, h('span', {class: 'fse-key', style: `background:${palette[i % 8]}`, 'aria-hidden': 'true'}), `${c.name}: ${fmt(c.pts.at(-1)[1])}`))),
+    plot.replaceChildren(svg, h('ul', {class: 'fse-legend'}, cs.map((c, i) => h('li', {}, h('svg', {class: 'fse-key', viewBox: '0 0 30 4', 'aria-hidden': 'true'}, h('line', {x2: 30, y1: 2, y2: 2, ...lineOf(i)})), `${c.name}: ${fmt(c.pts.at(-1)[1])}`))),
       all.length > 16 ? h('p', {class: 'fse-note'}, `The first 16 of ${all.length} curves; filter for others.`) : '');
   }
 
@@ -78,7 +79,7 @@ function render({model, el}) {
     heads.forEach((t, i) => t.setAttribute('aria-sort', cols[i] === s.sort ? (s.descending ? 'descending' : 'ascending') : 'none'));
     const pick = name => { chosen = chosen === name ? null : name; update(); };
     body.replaceChildren(...some.map(r => h('tr', {}, h('td', {}, h('button', {type: 'button', class: 'fse-link', 'aria-pressed': r.record === chosen ? 'true' : 'false', onclick: () => pick(r.record)}, r.record)),
-      h('td', {}, r.kind), h('td', {}, r.quantity), h('td', {class: 'fse-num'}, fmt(r.value)))));
+      h('td', {class: 'fse-kind'}, r.kind), h('td', {}, r.quantity), h('td', {class: 'fse-num'}, fmt(r.value)))));
     const names = new Set(found.map(r => r.record)), rs = get('records').filter(r => (!s.kind || r.kind === s.kind) && (names.has(r.name) || select([{record: r.name, file: r.file, kind: r.kind, quantity: Object.keys(r.curve?.y ?? {}).join(' ')}], s).length));
     count.textContent = `${found.length} numbers of ${names.size} records; a record's name shows where it comes from.`;
     more.hidden = found.length <= some.length;
