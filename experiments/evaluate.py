@@ -12,7 +12,7 @@ shape and of its oracles; the forward and the backward error; few labels by seve
 map comes from another set, `error_own_halves` is that of a map from one half of the test images, tested on the other.
 Nothing is selected on a test split. Landmarks that were found are kept in runs/, and a supervised network continues
 where it was interrupted: call the same command again."""
-import hashlib, json, time
+import json, time
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from fse_nb.data import FLIP, Geometry, cfp
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error, oracle_error, point_errors
 from fse_nb.export import load_detector
+from fse_nb.many import fingerprint
 from fse_nb.model import UNet, evaluating, soft_argmax, spatial_softmax
 from fse_nb.points import fit_points
 from fse_nb.regress import (LinearRegressor, draw_labelled, few_shot, fit_chosen, fit_few, fit_regressor, fit_ridge,
@@ -39,8 +40,7 @@ FEW = 1,5,10,20
 
 def seen(model, label, which, s, folders):
     "Landmarks of a set: training and test images, these with shifts, mirror images, and warps; kept in runs/"
-    weights = b''.join(v.numpy().tobytes() for v in model.state_dict().values())
-    file = folders.runs/f'landmarks_{label}_{which}_{hashlib.sha1(weights).hexdigest()[:10]}.npz'
+    file = folders.runs/f'landmarks_{label}_{which}_{fingerprint(model)}.npz'
     if not file.exists():
         x,moved,warp = landmarks_under_warps(model, s.train, min(1000, len(s.train)))
         flipped = mirrored(model, s.train, s.mirror)[0]

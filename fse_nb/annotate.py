@@ -9,7 +9,7 @@ __all__ = ['UNTOUCHED', 'MISSING', 'HIDDEN', 'SEEN', 'Journal', 'LandmarksInBloc
            'LabelServer', 'label', 'video_frames', 'Annotator']
 
 # %% ../nbs/12_annotate.ipynb #7115214d
-import glob, hashlib, json, os, secrets, threading, time, webbrowser
+import glob, hashlib, json, os, secrets, threading, time, warnings, webbrowser
 from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor
 from traitlets import Dict
-from .store import load_tensors, locked, save_tensors
+from .store import counted, load_tensors, locked, save_tensors
 from .draw import landmark_hex
 from .data import BadData, BadImage, LandmarkSet, as_set, load_image, write_annotations
 from .decode import box_to_pixels, box_to_unit
@@ -30,7 +30,7 @@ from .detect import declared, decoded_blocks, detect
 from .regress import LinearRegressor, beyond_similarity, procrustes_mean
 from .export import load_detector, pretrained
 from .find import read_boxes, windows_in
-from .many import _cut_half_line, find_in, own_blocks, review_all, written_formats, write_points
+from .many import _cut_half_line, find_in, fingerprint, own_blocks, review_all, written_formats, write_points
 from .points import cross_validated, eyes_of, fit_points, labels_near, relative_errors, size_points
 from .video import save_frames
 from .widgets import STATIC, _Widget, _sync, esm, image_uri
@@ -90,8 +90,7 @@ class LandmarksInBlocks:
         self.points,self.sure = torch.full((n,k,2), torch.nan),torch.full((n,k), torch.nan)
         self.boxes,self.problems = np.full((n,4), np.nan),{} # number of an image → why it cannot be read
         self.order = np.random.default_rng(0).permutation(n)
-        weights = b''.join(o.detach().cpu().numpy().tobytes() for o in model.state_dict().values())
-        self.model_key = hashlib.sha1(weights).hexdigest()[:12]
+        self.model_key = fingerprint(model)
         self.todo = [k for k in range(-(-n//size)) if not self._read(k)]
 
     def _numbers(self, block): return self.order[block*self.size:(block+1)*self.size]
@@ -325,7 +324,12 @@ def _with_labelled(self:LabelSession, given):
 def _take_over(self:LabelSession, given):
     "Points of annotation as labels that are done"
     number,records = {_same_file(f):i for i,f in enumerate(self.images.files)},[]
-    for row,f in enumerate(given.files):
+    there = [_same_file(f) in number for f in given.files]
+    if not all(there):
+        warnings.warn(f'{there.count(False)} of {len(there)} labelled images are not there, '
+                      f'such as {given.files[there.index(False)]}: their labels are left out')
+    for row in np.flatnonzero(there):
+        i = number[_same_file(given.files[row])]
         points = np.full((len(self.names),2), np.nan)
         visible = np.zeros(len(self.names), int)
         for k,name in enumerate(self.names):
@@ -333,9 +337,9 @@ def _take_over(self:LabelSession, given):
             j = given.names.index(name)
             points[k] = given.points[row,j]
             if not np.isnan(points[k]).any(): visible[k] = SEEN if given.visible is None else given.visible[row,j]
-        there = not np.isnan(points).all()
-        if there: self._refuse_change(number[_same_file(f)], points, visible, True)
-        if there: records.append(self._record(number[_same_file(f)], points, visible, True, 'given'))
+        if np.isnan(points).all(): continue
+        self._refuse_change(i, points, visible, True)
+        records.append(self._record(i, points, visible, True, 'given'))
     self.journal.add(*records)
     for record in records: self._apply(record)
     self.past.clear()
@@ -575,8 +579,7 @@ def apply_to_all(self:LabelSession,
     if self.images.images is not None: raise ValueError('images in memory have no files to predict: save them first')
     table = self.out/'predictions.csv'
     wrote = [reg.save(self.out/'regressor.safetensors'),table]
-    windows = self.looks.windows
-    find_in(self.model, self.windowed, table, reg, size=4 if windows else 256, windows=windows)
+    find_in(self.model, self.windowed, table, reg, windows=self.looks.windows)
     wrote += review_all(self.model, table)
     return wrote
 
@@ -623,10 +626,12 @@ def opened(self:LabelSession, i:int)->dict:
 # %% ../nbs/12_annotate.ipynb #d05ae84f
 LabelSession.job = None # what "apply to all" is doing: a text
 
+_REFUSALS = ValueError,OSError,TypeError,BadImage,Image.DecompressionBombError # what a page is told in a sentence
+
 def _said(f, *args):
     "Run something that a page asked for; what went wrong as text"
     try: return f(*args)
-    except (ValueError,OSError) as e: return dict(error=str(e))
+    except _REFUSALS as e: return dict(error=str(e))
 
 @patch
 def answer(self:LabelSession,
@@ -640,7 +645,7 @@ def answer(self:LabelSession,
                      status=lambda **_: self.status())
     if ask not in questions: return dict(error=f'no such question: {ask}')
     try: return questions[ask](i=i, **more)
-    except (ValueError,OSError,TypeError,BadImage) as e: return dict(error=str(e))
+    except _REFUSALS as e: return dict(error=str(e))
 
 @patch
 def _hello(self:LabelSession, i=None, **_):
@@ -723,7 +728,7 @@ def stop(self:LabelSession):
 @patch
 def _work(self:LabelSession):
     try: self._work_on()
-    except OSError as e: self.job = str(e)
+    except Exception as e: self.job = f'stopped: {e}' # nobody looks into the thread, but everybody at the page
 
 @patch
 def _work_on(self:LabelSession):
@@ -798,7 +803,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(file.read_bytes(), _TYPES[file.suffix])
         if kind in ('image','thumb') and name.isdigit():
             try: return self._send(self.server.picture(int(name), 2048 if kind=='image' else 160), 'image/jpeg')
-            except (ValueError,OSError,BadImage) as e: return self._refuse(404, str(e))
+            except _REFUSALS as e: return self._refuse(404, str(e))
         self._refuse(404, f'there is no {path}')
 
     def do_POST(self):
@@ -850,7 +855,8 @@ def label(
         session.stop()
         raise
     n = len(session.labelled)
-    print(f'{len(session):,} images, {len(session.names)} points, {n} images labelled; kept in {session.out}')
+    print(f'{counted(len(session), "image")}, {counted(len(session.names), "point")}, '
+          f'{counted(n, "image")} labelled; kept in {session.out}')
     if session.strangers: print(f'{len(session.strangers)} labelled images are no longer there; their labels are kept')
     print(f'label here: {server.address}\nCtrl-C ends; what is labelled is kept', flush=True)
     if browser: webbrowser.open(server.address)
@@ -861,7 +867,7 @@ def label(
         session.stop()
     if session.labelled:
         table = session.out/'labels.csv'
-        print(f'wrote {table} ({len(session.labelled)} images). Go on with the same command, or predict:\n'
+        print(f'wrote {table} ({counted(len(session.labelled), "image")}). Go on with the same command, or predict:\n'
               f'fse_regress --model {session.detector_name} --train {table} --images FOLDER')
 
 # %% ../nbs/12_annotate.ipynb #4ee082bb
@@ -881,6 +887,8 @@ def video_frames(
     return list(map(str, files))
 
 # %% ../nbs/12_annotate.ipynb #f84f9bb8
+_ANNOTATORS = {} # folder → the annotator of this notebook that has it open
+
 class Annotator(_Widget):
     "Label images in a notebook; see `LabelSession`"
     _esm,_name = esm('annotate'),'annotate'
@@ -898,7 +906,10 @@ class Annotator(_Widget):
         boxes=None # file that says where the objects are
     ):
         super().__init__()
+        self.folder = os.path.realpath(out)
+        if (before := _ANNOTATORS.pop(self.folder, None)): before.close() # the cell was run again
         self.session = LabelSession(images, names, detector, out, labels, find, boxes).start()
+        _ANNOTATORS[self.folder] = self
         self.on_msg(self._asked)
 
     def _asked(self, widget, asked, buffers):
@@ -916,4 +927,5 @@ class Annotator(_Widget):
         "End the background work, write labels.csv, and let the folder go"
         session,self.session = getattr(self, 'session', None),None
         if session is not None: session.stop()
+        if session is not None and _ANNOTATORS.get(self.folder) is self: del _ANNOTATORS[self.folder]
         super().close()

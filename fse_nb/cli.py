@@ -218,7 +218,7 @@ def check_outputs(
 def fse_detect(
     *files:str, # images, folders, patterns, .tar shards, a .txt of paths; or one video
     model:"a_detector()"=None, # detector: a name, or a file that fse_train wrote
-    csv:str='landmarks.csv', # table to write, or a .parquet; review.csv and left_out.csv go beside it
+    csv:str='landmarks.csv', # table to write, or a .parquet; …_review.csv and …_left_out.csv go beside it
     draw:str=None, # folder for the images with their landmarks drawn in; of a video, folder or .mp4
     smooth:float=0., # of a video: seconds over which points are averaged (standard deviation)
     find:bool=False, # look for the object in each photograph; default: it fills the image, as in training
@@ -257,7 +257,7 @@ def _is_video(file): return Path(file).suffix.lower() in _VIDEOS
 
 def _drawn(video, draw):
     "The file that a copy of a video with its points goes to; raises ValueError for what cannot be"
-    if draw and not draw.suffix: draw = draw/f'{Path(video).stem}.mp4'
+    if draw and (draw.is_dir() or not draw.suffix): draw = draw/f'{Path(video).stem}.mp4'
     if draw and (not _is_video(draw) or draw.resolve()==Path(video).resolve()):
         raise ValueError(f'--draw is {draw}: give another .mp4, or a folder')
     return draw
@@ -272,11 +272,12 @@ def _track(what, model, csv, draw, *, smooth, resume, device, max_objects):
     draw = _drawn(what[0], draw)
     check_outputs([], csv, draw and draw.parent)
     from fse_nb.detect import device_name
+    from fse_nb.store import counted
     from fse_nb.video import n_frames, track
     n = n_frames(what[0])
     detector,device = _opened(_named(model), None, device, None)
     k = detector.config['n_landmarks']
-    print(f'fse_detect on {device_name(device)}: {k} landmarks in {n:,} frames', flush=True)
+    print(f'fse_detect on {device_name(device)}: {counted(k, "landmark")} in {counted(n, "frame")}', flush=True)
     wrote = track(detector, what[0], csv, draw, smooth, resume=resume, max_objects=max_objects)
     print(f"wrote {', '.join(map(str, wrote))}")
 
@@ -299,7 +300,9 @@ def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, devic
     check_outputs(what, csv, draw)
     from fse_nb.detect import device_name
     from fastai.torch_core import rank_distrib
-    from fse_nb.many import find_in, need_parquet, read_table, review_all, to_parquet, write_points, written_formats
+    from fse_nb.many import (beside, find_in, need_parquet, read_table, review_all, to_parquet, write_points,
+                             written_formats)
+    from fse_nb.store import counted
     parquet,csv = (csv,csv.with_suffix('.csv')) if csv.suffix.lower()=='.parquet' else (None,csv)
     if parquet: need_parquet()
     model = _named(model)
@@ -309,11 +312,11 @@ def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, devic
     if where:
         from fse_nb.find import windows_in
         images,windows = windows_in(detector, images, **where)
-    print(f'fse_detect on {device_name(device)}: {k} landmarks in {len(images):,} images', flush=True)
-    size = 4 if where else 256 # images in a block; looking for objects takes seconds an image
-    n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs, size=size, windows=windows)
+    print(f'fse_detect on {device_name(device)}: {counted(k, "landmark")} in {counted(len(images), "image")}',
+          flush=True)
+    n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs, windows=windows)
     if rank_distrib(): return # the first of several processes has the table
-    if n_lost: print(f"{n_lost} of {len(images):,} images left out: {csv.with_name('left_out.csv')}")
+    if n_lost: print(f"{n_lost} of {counted(len(images), 'image')} left out: {beside(csv, 'left_out')}")
     wrote = [csv,*review_all(detector, csv, draw)]
     if parquet: wrote.append(to_parquet(csv, parquet))
     if others:
@@ -329,7 +332,7 @@ def fse_regress(
     test:"labels('test on (default: the test split of --train, or a fifth)')"=None, # annotated images to test on
     n:int=None, # fit on this many images of --train only
     draws:int=20, # with --n: random choices of them, for mean and standard deviation; what is written is of the first
-    fit:"one_of('FITS')"='auto', # few (labels), ridge, the better (chosen), follow (points follow warps), or by number
+    fit:"one_of('FITS')"='auto', # by number of labels (auto), few, ridge, the better (chosen), few under warps (follow)
     images:str=None, # to predict, by all labels of --train: a folder, image, pattern, .txt of paths, or a video
     find:bool=False, # with --images: look for the object in each, as fse_detect does; also round the labels
     regressor:str=None, # apply this map instead of fitting one: the folder that a run wrote, or its file

@@ -26,6 +26,7 @@ from fastprogress.fastprogress import progress_bar
 from .coords import center_crop, crop_extent, to_pixels
 from .draw import scatter_landmarks
 from .sets import Files, LandmarkSet, as_set, no_problems, report, _numbers
+from .store import counted
 
 # %% ../nbs/04c_decode.ipynb #bcc0cb70
 if find_spec('pillow_heif') is not None: # an extra: HEIC, the photographs of many telephones
@@ -68,11 +69,14 @@ def _members(tar, size, _):
                          'fetch it again') from None
     return found
 
+def _archive_of(path):
+    "The tar archive that a path goes on into; None if there is none"
+    return next((o for o in Path(path).parents if o.suffix.lower()=='.tar' and o.is_file()), None)
+
 def _place_in_tar(path):
     "The archive that a path goes on into, and where in it the file lies; None if there is none"
-    path = Path(path)
-    tar = next((o for o in path.parents if o.suffix.lower()=='.tar' and o.is_file()), None)
-    place = tar and tar_members(tar).get(path.relative_to(tar).as_posix())
+    tar = _archive_of(path)
+    place = tar and tar_members(tar).get(Path(path).relative_to(tar).as_posix())
     return place and (tar,*place)
 
 def is_there(
@@ -422,8 +426,8 @@ class ImageCache:
     def images(self): return self.data if self.rows is None else self.data[self.rows]
     def __len__(self): return len(self.files)
     def __repr__(self):
-        points = 'no points' if self.points is None else f'{len(self.names)} points'
-        return f'ImageCache: {len(self)} images of {self.size}x{self.size}, {points}'
+        points = 'no points' if self.points is None else counted(len(self.names), 'point')
+        return f'ImageCache: {counted(len(self), "image")} of {self.size}x{self.size}, {points}'
 
 # %% ../nbs/04c_decode.ipynb #9b4b4277
 @patch
@@ -603,6 +607,12 @@ def _read_cache(file, key, n, side):
     except Exception: return None # whatever is wrong with it, it is made anew
 
 # %% ../nbs/04c_decode.ipynb #c03e03df
+def _stat_of(file):
+    "What the system says of a file, or of the tar archive that it lies in; None if neither is there"
+    try: return os.stat(file)
+    except OSError: tar = _archive_of(file)
+    return tar and os.stat(tar)
+
 def _fingerprint(s, **settings):
     "A name for what `decode_images` would make of the set: its files as they are on disk, and the settings"
     h = hashlib.sha1(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -611,8 +621,7 @@ def _fingerprint(s, **settings):
         if s.images is not None:
             h.update(str(s.images[i].shape).encode()+s.images[i].tobytes())
             continue
-        try: stat = os.stat(f)
-        except OSError: h.update(f'{f}|-'.encode())
+        if (stat := _stat_of(f)) is None: h.update(f'{f}|-'.encode())
         else: h.update(f'{f}|{stat.st_size}|{stat.st_mtime_ns}'.encode())
     return h.hexdigest()[:16]
 
@@ -631,10 +640,12 @@ def _as_cache(s, geometry, data, log, warn_small=True):
     bad = no_problems([(s.files[int(row)], row, why) for row,why in zip(log['bad'], log['why'])])
     report(bad, len(s))
     if not len(i):
-        raise ValueError(f'None of the {len(s)} images can be read; the first, {bad.file[0]}: {bad.problem[0]}.')
+        n = counted(len(s), 'image')
+        raise ValueError(f'None of the {n} can be read; the first, {bad.file[0]}: {bad.problem[0]}.')
     if log['small'] and warn_small:
-        warnings.warn(f"{log['small']} of {len(s)} images are smaller than the square of {data.shape[1]} pixels "
-                      'and were enlarged.', stacklevel=3)
+        are,were = ('is','was') if log['small']==1 else ('are','were')
+        warnings.warn(f"{log['small']:,} of {counted(len(s), 'image')} {are} smaller than the square of "
+                      f'{data.shape[1]} pixels and {were} enlarged.', stacklevel=3)
     pick = lambda o: None if o is None else o[i]
     return ImageCache(
         data, s.files[i.tolist()], log['boxes'],

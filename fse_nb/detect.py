@@ -49,7 +49,7 @@ def _batches(images, bs):
     "Squares (B,C,H,W) of a tensor or a cache, batch by batch"
     if isinstance(images, Tensor): yield from images.split(bs)
     else:
-        for i in np.array_split(np.arange(len(images)), -(-len(images)//bs)):
+        for i in np.array_split(np.arange(len(images)), max(1, -(-len(images)//bs))):
             yield torch.from_numpy(images.batch(i)).permute(0,3,1,2)
 
 SHIFTS = {1:((0,0),), 4:((0,0),(1,0),(0,1),(1,1)), 16:tuple((i,j) for i in range(-1,3) for j in range(-1,3))}

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from .model import evaluating
 from .sets import LandmarkSet, as_set, no_problems, squares_around
-from .decode import Geometry, _why, decode_square, load_image, plan_square
+from .decode import BadImage, Geometry, _why, decode_square, load_image, plan_square
 from .formats import BadData, Rows, Table, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
@@ -176,20 +176,28 @@ def _pooled(e, n, step):
 
 def _moments(scores, n, step):
     "Mean place (K,rows,columns,2) and spread of the softmax in every window, in cells"
-    e = (scores-scores.amax((1,2), keepdim=True)).double().exp()
-    y,x = (torch.arange(o, dtype=torch.double, device=e.device) for o in e.shape[1:])
+    scores = scores.cpu().double() # not every device has numbers of 64 bits
+    e = (scores-scores.amax((1,2), keepdim=True)).exp()
+    y,x = (torch.arange(o, dtype=torch.double) for o in e.shape[1:])
     total = _pooled(e, n, step).clamp(min=1e-300)
     mean_of = lambda o: _pooled(e*o, n, step)/total
     mx,my = mean_of(x),mean_of(y[:,None])
     spread = (mean_of(x**2+y[:,None]**2)-mx**2-my**2).clamp(min=0).sqrt()
     return torch.stack([mx,my], -1).float(),spread.float()
 
+def _padded(geometry, size, image):
+    "A geometry whose square of `size` pixels holds a whole image; raises `BadImage` where that is too large"
+    try: return replace(geometry, square=size, border=0, crop=size, method='pad')
+    except ValueError:
+        h,w = image.shape[:2]
+        raise BadImage(f'{w}x{h} pixels, too oblong to be searched: cut it into parts') from None
+
 def _level(model, image, side, hang):
     "The image such that windows of `side` pixels have the size of the detector's squares, and where it begins and ends"
     geometry,(h,w) = declared(model),image.shape[:2]
     more = hang*side
     size = 16*max(1, round(geometry.square*(max(w, h)+2*more)/side/16))
-    level,crop = replace(geometry, square=size, border=0, crop=size, method='pad'),(-more,-more,w+more,h+more)
+    level,crop = _padded(geometry, size, image),(-more,-more,w+more,h+more)
     square,box,_ = decode_square(image, level, crop=crop, min_size=1)
     x = level.see(torch.from_numpy(square.copy())[None].permute(0,3,1,2))
     left,top,wide,high = (o*level.seen/size for o in plan_square(w, h, level, crop).dst)
@@ -219,9 +227,9 @@ def scan(
     rows,cols = mean.shape[1:3]
     corner = torch.stack(torch.meshgrid(torch.arange(cols), torch.arange(rows), indexing='xy'), -1)*step
     windows = torch.cat([(corner+n/2)*cell+edge, torch.full((rows,cols,1), side/2)], -1).flatten(0, 1).float()
-    there = ((mean.cpu()+.5)*cell+edge).float().flatten(1, 2).transpose(0, 1) # (N,K,2)
+    there = ((mean+.5)*cell+edge).float().flatten(1, 2).transpose(0, 1) # (N,K,2)
     points = (there-windows[:,None,:2])/_square_half(model, windows)[:,None,None]
-    return windows,points,model.confidence.of_spread(spread.cpu().flatten(1).T/n)
+    return windows,points,model.confidence.of_spread(spread.flatten(1).T/n)
 
 # %% ../nbs/08b_find.ipynb #e69fe14d
 def overlap(
@@ -349,7 +357,8 @@ def find_objects(
         if min(image.shape[:2])<16:
             bad.append((s.files[i], start+i, f'{image.shape[1]}x{image.shape[0]} pixels, less than 16'))
             continue
-        rows += [(i,k,*found) for k,found in enumerate(_found_in(model, image, max_objects, sizes))]
+        try: rows += [(i,k,*found) for k,found in enumerate(_found_in(model, image, max_objects, sizes))]
+        except BadImage as error: bad.append((s.files[i], start+i, str(error)))
     return _as_set_of_objects(s, rows, no_problems(bad))
 
 # %% ../nbs/08b_find.ipynb #4446db1a
@@ -359,7 +368,7 @@ def _shrunk(image, geometry, smallest):
     zoom = geometry.square/(smallest*min(w, h))
     side = round(max(w, h)*zoom)
     if zoom>=1: return image,1.
-    whole = Geometry(square=side, crop=side, method='pad')
+    whole = _padded(Geometry(), side, image)
     square,box,_ = decode_square(image, whole, min_size=1)
     left,top,wide,high = plan_square(w, h, whole).dst
     return square[top:top+high,left:left+wide],(box[2]-box[0])/side
@@ -445,22 +454,46 @@ def in_boxes(
         except Exception as error:
             bad.append((f, own[0], _why(error, f)))
             continue
-        for k,i in enumerate(own): rows.append((i,k,*_in_box(model, image, boxes.crop[i])))
+        for k,i in enumerate(own):
+            try: rows.append((i,k,*_in_box(model, image, boxes.crop[i])))
+            except BadImage as error: bad.append((f, i, str(error)))
     return _as_set_of_objects(boxes, rows, no_problems(bad))
+
+def _part(image, crop, margin=2, least=16):
+    "What lies round a box, by `margin` sides of it, and where that begins: no more of a large image is needed"
+    (h,w),(left,top,right,bottom) = image.shape[:2],map(float, crop)
+    more = margin*max(right-left, bottom-top)
+    x,y = (int(np.clip(start-more, 0, max(0, n-least))) for start,n in ((left,w),(top,h)))
+    return image[y:max(y+least, int(bottom+more)),x:max(x+least, int(right+more))],torch.tensor([x,y])
 
 def _in_box(model, image, crop):
     "(crop, score, doubtful) of the best window that begins at a box"
-    c,(left,top,right,bottom) = constellation_of(calibrated(model)),map(float, crop)
+    c,(part,corner) = constellation_of(calibrated(model)),_part(image, crop)
+    left,top,right,bottom = (torch.as_tensor(crop)-corner.repeat(2)).tolist()
     side = max(right-left, bottom-top)
-    small,pixel = _shrunk(image, model.geometry, min(1., .4*side/min(image.shape[:2])))
+    small,pixel = _shrunk(part, model.geometry, min(1., .4*side/min(part.shape[:2])))
     at = torch.tensor([(left+right)/2,(top+bottom)/2,side/2])/pixel
     windows = at*torch.tensor([[1.,1,s] for s in ((1.,) if c is None else (.45,.65,.9,1.3))])
     windows = _moved(model, c, small, windows)
     scores = score_windows(model, c, small, windows)
     best = int(scores.argmax())
-    return window_boxes(windows[best][None])[0]*pixel,scores[best].item(),scores[best].item()<_least(model, c)
+    found = window_boxes(windows[best][None])[0]*pixel+corner.repeat(2).numpy()
+    return found,scores[best].item(),scores[best].item()<_least(model, c)
 
 # %% ../nbs/08b_find.ipynb #7bebbdb6
+def _boxes_near(file, files):
+    "Boxes of images that lie where the file has them, or else in the folder of the `files`"
+    folders = {Path(f).parent for f in files}
+    for folder in [None, *(folders if len(folders)==1 else ())]:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            try: boxes = read_boxes(file, folder)
+            except BadData as e: error = e
+            else: break
+    else: raise error
+    for w in said: warnings.warn(w.message, stacklevel=2)
+    return boxes
+
 def windows_in(
     model, # detector, calibrated
     files:list, # of images
@@ -470,13 +503,16 @@ def windows_in(
     "What `find_in` needs to see windows of images; raises ValueError where no image has a box"
     calibrated(model)
     if boxes is None: return files,lambda some: find_objects(model, some, max_objects)
-    known,rows = read_boxes(boxes),{}
+    known,rows = _boxes_near(boxes, files),{}
     for i,f in enumerate(known.files): rows.setdefault(str(Path(f).resolve()), []).append(i)
     of = lambda f: rows.get(str(Path(f).resolve()), [])
     left = [f for f in files if of(f)]
     if not left: raise ValueError(f'{boxes} has no box of these images: its first is {known.files[0]}')
     if len(left)<len(files): print(f'{len(files)-len(left)} of {len(files)} images have no box in {boxes}')
-    return left,lambda some: in_boxes(model, known[[i for f in some for i in of(f)]])
+    def windows(some):
+        found = [(f,i) for f in some for i in of(f)] # the images have the names that were given here
+        return in_boxes(model, LandmarkSet([f for f,_ in found], crop=known.crop[[i for _,i in found]]))
+    return left,windows
 
 # %% ../nbs/08b_find.ipynb #13e3a30b
 def same_windows(

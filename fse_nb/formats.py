@@ -21,6 +21,7 @@ from PIL import Image
 from fastcore.all import patch
 from .sets import Files, LandmarkSet, image_suffixes, no_problems, report, same_bytes, squares_around
 from .decode import is_there, open_binary, open_image, _why
+from .store import counted
 
 # %% ../nbs/04d_formats.ipynb #2c6b59e6
 class BadData(ValueError): "Annotation that cannot be used; the message names the file and the reason"
@@ -119,7 +120,7 @@ def parse_rows(
         name,*fields = line.split(sep)
         odd = [o for o in fields if not _is_number(o)]
         if len(fields) not in counts:
-            bad.append((file, row, f'{len(fields)} numbers instead of {" or ".join(map(str, counts))}'))
+            bad.append((file, row, f'{counted(len(fields), "number")} instead of {" or ".join(map(str, counts))}'))
         elif odd: bad.append((file, row, f'{odd[0]!r} is not a number'))
         else:
             names.append(name.strip())
@@ -200,8 +201,10 @@ def locate(
     if loose:
         name,rules = next(iter(loose)),Counter(loose.values()).most_common()
         by = ', '.join(f'{n} {what}' for what,n in rules[:3])+(', …' if len(rules)>3 else '')
-        note(file or root, f'{len(loose)} of {len(paths)} images are not where the annotation has them, and were '
-             f'found otherwise ({by}), such as {name} as {paths[name]}')
+        some = f'{len(loose)} of {counted(len(paths), "image")}'
+        one = 'is not where the annotation has it, and was'
+        are = one if len(loose)==1 else 'are not where the annotation has them, and were'
+        note(file or root, f'{some} {are} found otherwise ({by}), such as {name} as {paths[name]}')
     return [paths[n] for n in names]
 
 # %% ../nbs/04d_formats.ipynb #cd98e256
@@ -282,7 +285,9 @@ def _unmark(points, marks, file):
         at = (points==mark).all(-1)
         out[at] = np.nan
         if not at.any(): continue
-        note(file, f'{at.sum()} points at {mark[0]:g}, {mark[1]:g} are taken as not annotated (marks=() keeps them)')
+        there = f'at {mark[0]:g}, {mark[1]:g}'
+        some = counted(at.sum(), f'point {there} is', f'points {there} are')
+        note(file, f'{some} taken as not annotated (marks=() keeps such points)')
     return out
 
 def _guess_unit(points, sizes, file):
@@ -359,7 +364,9 @@ def _undo_copies(files, points, boxes, said, sizes, left_out, file):
         counts[fit[0]] += 1
         points[i] = fit[1](points[i])
         if boxes is not None: boxes[i] = _moved_box(boxes[i], fit[1])
-    for what,n in counts.items(): note(file, f'{n} images were {what} since they were annotated; their points are, too')
+    for what,n in counts.items(): 
+        some = counted(n, 'image was', 'images were')
+        note(file, f'{some} {what} after the annotation; the points are {what}, too')
     return why
 
 def _moved_box(box, move):
@@ -400,7 +407,8 @@ def checked(
     if missing:
         gone = np.flatnonzero(_missing(files))
         leave_out({i:f'no such image ({_end(files[i])})' for i in gone})
-        if len(gone)==n>0: note(file or 'annotation', f'none of its {n} images is there: say in which folder they are')
+        if len(gone)==n>0:
+            note(file or 'annotation', f'none of its {counted(n, "image")} is there: say in which folder they are')
     twice = pd.Series(files if key is None else list(key), dtype=object).duplicated()
     leave_out({i:'a second time in the list' for i in np.flatnonzero(twice)})
     if np.ndim(crop)==2:
@@ -472,7 +480,8 @@ def _own_crops(files, points, boxes, sizes, why, wanted, file):
     several = sum(k>1 for k in Counter(files[i] for i in good).values())
     if wanted is False or (wanted is None and not several): return None
     if several and wanted is None:
-        note(file, f'{several} images hold several objects, so each is seen in a square around its box or points '
+        some = counted(several, 'image holds', 'images hold')
+        note(file, f'{some} several objects, so each is seen in a square around its box or points '
              '(box_as_crop=False: in the whole image)')
     crop = _object_squares(points, boxes)
     for i in good:
@@ -490,9 +499,10 @@ def _tell_copies(files, copies, split, file):
     apart = 'a random split keeps them together'
     if split is not None:
         split = list(split)
-        apart = f'{sum(split[i]!=split[k] for i,k in copies.items())} of them lie in another split'
+        apart = f'{sum(split[i]!=split[k] for i,k in copies.items())} of them in another split'
+    some = counted(len(copies), 'image is a copy', 'images are copies')
     pair = f'{_end(files[first], 3)} and {_end(files[i], 3)}'
-    note(file, f'{len(copies)} images are copies of another, such as {pair}; {apart}')
+    note(file, f'{some} of another, such as {pair}; {apart}')
 def _short(text):
     "Text in one line of at most 60 characters"
     text = re.sub(r'\s+', ' ', text)
@@ -500,7 +510,7 @@ def _short(text):
 
 def _told(table):
     more = '\n…' if len(table)>20 else ''
-    return f'{len(table)} problems:\n{table.head(20).to_string(index=False)}{more}'
+    return f'{counted(len(table), "problem")}:\n{table.head(20).to_string(index=False)}{more}'
 
 def _with_boxes(meta, boxes):
     meta = pd.DataFrame(index=range(len(boxes))) if meta is None else pd.DataFrame(meta).reset_index(drop=True)
@@ -687,16 +697,21 @@ def split_column(self:Table):
     return next((self.low.index(k) for k in _SPLIT_COLUMNS if k in self.low and known(self.low.index(k))), None)
 
 # %% ../nbs/04d_formats.ipynb #6406f3cc
+_WORDS = dict(true=math.inf, false=-math.inf) # what a column of visibility may say in place of a number
+
 @patch
-def numbers(self:Table, columns, rows):
+def numbers(self:Table, columns, rows, told=()):
     "Rows (number, cells) as long as the header and with numbers in the columns, and these; `rows` learns of the others"
     kept,values,n = [],[],len(self.head)
+    def number(c, cell):
+        if c in told and (word := cell.strip().lower()) in _WORDS: return _WORDS[word]
+        return _number(cell, comma=self.sep!=',')
     for row,cells in self.rows:
         if not any(c.strip() for c in cells[n:]): cells = cells[:n] # a comma at the end
         if len(cells)!=n:
-            rows.leave_out(row, f'{len(cells)} cells instead of {n}')
+            rows.leave_out(row, f'{counted(len(cells), "cell")} instead of {n}')
             continue
-        own = [_number(cells[c], comma=self.sep!=',') for c in columns]
+        own = [number(c, cells[c]) for c in columns]
         if None in own:
             c = columns[own.index(None)]
             rows.leave_out(row, f'{_short(cells[c])!r} in column {self.head[c]} is not a number')
@@ -720,6 +735,24 @@ def _refuse_pixels(self:Table, image):
         raise BadData(f'{self.file}: column {self.head[image]} holds the pixels of images, not names: '
                       'save the images as files first, and give their names.')
 
+# %% ../nbs/04d_formats.ipynb #01d19db5
+def _told_visibility(points, told, coded, marks, file):
+    """Points, and 0, 1 or 2 for each, from the numbers in columns of visibility
+
+    Without any 2, a 1 is seen and a 0 is hidden. `coded` columns have the names that this library writes: they keep the
+    meaning 0, 1, 2 even then, unless a 0 stands beside coordinates, which this library never writes."""
+    there = ~np.isnan(points).any(-1)
+    for mark in marks: there &= ~(points==mark).all(-1)
+    numbers = told[there&np.isfinite(told)]
+    if ((numbers>0)&(numbers<1)).any():
+        note(file, 'visibility is a score: points with one above 0 are taken as seen')
+        told = np.where(told>0, 2, told)
+    elif len(numbers) and not (told==2).any() and not (coded and (numbers>0).all()):
+        note(file, 'visibility is never 2: 1 is taken as seen, 0 as hidden')
+        told = np.where(np.isfinite(told), np.where(told>0, 2, 1), told)
+    visible = np.select([np.isnan(told),told==math.inf,told==-math.inf], [2,2,1], told.clip(0, 2)).astype(int)
+    return np.where(visible[...,None]==0, np.nan, points),visible
+
 # %% ../nbs/04d_formats.ipynb #4a2d481b
 def from_csv(
     file, # .csv, .tsv or .txt, with a header
@@ -733,7 +766,7 @@ def from_csv(
     marks=((-1,-1),(0,0)), # points that stand for 'not annotated'
     **kwargs # of `checked`, such as origin
 )->LandmarkSet:
-    "A table of points, wide or long; raises `BadData` if it is none"
+    "A table of points, wide or long, visibility in columns like `nose_v`, or `v`; raises `BadData` if it is none"
     table,rows = Table(file),Rows(file, folder)
     kwargs = dict(kwargs, strict=strict, unit=unit, marks=marks)
     at,pairs = table.image_column(image),table.points()
@@ -771,13 +804,15 @@ def _from_wide(table, rows, at, pairs, instance, kwargs):
     others = [i for i in range(len(table.head)) if i not in used]
     if alone := [table.head[i] for i in others if low[i].endswith(('_x','_y'))]:
         note(table.file, f'no point is made of {_short(", ".join(alone))}, whose other column is not there')
-    kept,values = table.numbers([*xy,*crop,*box,*seen.values()], rows)
+    kept,values = table.numbers([*xy,*crop,*box,*seen.values()], rows, told=seen.values())
     xy,crops,boxes,told = np.split(values, np.cumsum([len(xy),len(crop),len(box)]), axis=1)
     if corners: boxes = np.concatenate([boxes[:,:2],boxes[:,2:]-boxes[:,:2]], 1)
-    visible = np.full((len(kept),len(pairs)), 2)
-    visible[:,list(seen)] = np.nan_to_num(told).clip(0, 2)
+    points,visible = xy.reshape(len(kept), len(pairs), 2),np.full((len(kept),len(pairs)), 2)
+    coded = all(low[c].endswith('_v') for c in seen.values())
+    own = list(seen)
+    points[:,own],visible[:,own] = _told_visibility(points[:,own], told, coded, kwargs['marks'], table.file)
     for k,(row,cells) in enumerate(kept):
-        rows.add(cells[at], xy[k].reshape(-1, 2) if pairs else None, row,
+        rows.add(cells[at], points[k] if pairs else None, row,
                  split=None if split is None else cells[split], key=None if by is None else cells[by],
                  crop=crops[k] if crop else None, bbox=boxes[k] if box else None, visible=visible[k] if seen else None,
                  meta={table.head[i]:cells[i] for i in others})
@@ -806,7 +841,10 @@ def _from_long(table, rows, at, by, xy, names, instance, kwargs):
     if by is None: note(table.file, 'no column names the points: they are numbered in their order within an image')
     of = table.column(instance) if instance is not None else table.object_column(at, by) if by is not None else None
     split,seen = table.split_column(),table.column(None, ('visible','visibility','v'))
-    kept,values = table.numbers([*xy] + ([] if seen is None else [seen]), rows)
+    kept,values = table.numbers([*xy] + ([] if seen is None else [seen]), rows, told=[seen])
+    if seen is not None:
+        values[:,:2],values[:,2] = _told_visibility(values[:,:2], values[:,2], table.low[seen]=='v',
+                                                    kwargs['marks'], table.file)
     others = [i for i,name in enumerate(table.head) if name and i not in {at,by,of,split,seen,*xy}]
     objects,order,differ = {},list(names.values()) if names else [],set()
     for (row,cells),(x,y,*v) in zip(kept, values):
@@ -829,7 +867,7 @@ def _from_long(table, rows, at, by, xy, names, instance, kwargs):
         values = np.array([own['points'].get(name, (np.nan,np.nan,0)) for name in order])
         meta = {table.head[i]:own['cells'][i] for i in others}
         rows.add(image, values[:,:2], own['row'], split=None if split is None else own['cells'][split], key=who,
-                 visible=None if seen is None else np.nan_to_num(values[:,2]).clip(0, 2),
+                 visible=None if seen is None else values[:,2],
                  meta=meta if of is None else {table.head[of]:who, **meta})
     return rows.to_set(order, **kwargs)
 
@@ -1048,7 +1086,7 @@ def from_dlc(
     seen = read_visibility(_beside(file), names)
     for row,cells in lines:
         try:
-            if len(cells)!=n: raise ValueError(f'{len(cells)} cells instead of {n}')
+            if len(cells)!=n: raise ValueError(f'{counted(len(cells), "cell")} instead of {n}')
             found = _dlc_objects(cells, points, twice, comma=sep!=',', likelihood=likelihood)
         except ValueError as e:
             rows.leave_out(row, str(e))
@@ -1098,9 +1136,9 @@ def read_visibility(
     if not Path(file).is_file(): return {}
     table = Table(file)
     if not {'image','individual',*names}<=set(table.head): return {}
-    columns = [table.head.index(n) for n in ('image','individual',*names)]
-    cells = [[table.cells(c)[r] for c in columns] for r in range(len(table.rows))]
-    return {(_plain(c[0]),c[1]):np.array([{'1':1,'2':2}.get(v, 0) for v in c[2:]]) for c in cells}
+    image,who,*told = (table.cells(table.head.index(n)) for n in ('image','individual',*names))
+    number = lambda cells: np.array([{'1':1,'2':2}.get(c, 0) for c in cells])
+    return {(_plain(i),w):number(cells) for i,w,cells in zip(image, who, zip(*told))}
 
 def _object_column(s):
     "The column of `meta` that tells the objects of an image apart, if there is one"
@@ -1152,8 +1190,9 @@ def _read_pts(file):
     if not count: raise BadData(f'{file} has no points.')
     if n is None or count!=2*n: lines,third = _third_apart(lines)
     values = np.array([v for line in lines for v in line])
-    if len(values)%2: raise BadData(f'{file} has {len(values)} numbers, which are not pairs.')
-    if n is not None and n!=len(values)//2: raise BadData(f'{file} announces {n} points and has {len(values)//2}.')
+    if len(values)%2: raise BadData(f'{file} has {counted(len(values), "number")}, not pairs.')
+    if n is not None and n!=len(values)//2:
+        raise BadData(f'{file} announces {counted(n, "point")} and has {len(values)//2}.')
     return values.reshape(-1, 2),third,int(version[1]) if version else 1
 
 def read_pts(
@@ -1192,7 +1231,9 @@ def _hidden_points(points, sizes, file):
     "Points (N,L,2) of which both coordinates are negative and far outside, taken positive; and which these are"
     share = -points/sizes[:,None]
     hidden = (share>0).all(-1)&(share>.1).any(-1)&(share<1).all(-1)
-    if hidden.any(): note(file, f'{hidden.sum()} points with two minus signs are taken as hidden, without the signs')
+    if hidden.any():
+        some = counted(hidden.sum(), 'point with two minus signs is', 'points with two minus signs are')
+        note(file, f'{some} taken as hidden, without the signs')
     return np.where(hidden[...,None], -points, points),hidden
 
 def _pts_files(folder):
@@ -1227,7 +1268,7 @@ def from_pts(
         if f.stem not in beside[home]: bad.append((f, None, f'no image {f.stem}.* beside it'))
         else: read.append(_Pts(f, beside[home][f.stem], *own))
     n = n_points or (Counter(len(o.points) for o in read).most_common(1)[0][0] if read else 0)
-    bad += [(o.source, None, f'{len(o.points)} points instead of {n}') for o in read if len(o.points)!=n]
+    bad += [(o.source, None, f'{counted(len(o.points), "point")} instead of {n}') for o in read if len(o.points)!=n]
     read = [o for o in read if len(o.points)==n]
     return _pts_set(top, read, n, names, origin, marks, problems=bad, strict=strict, name=name or top.name, **kwargs)
 
@@ -1326,7 +1367,7 @@ def _long_df(self:LandmarkSet):
     if any(objects := _objects_of(self)): t['instance'] = objects
     def of_point(j):
         own = t.assign(point=self.names[j], x=self.points[:,j,0], y=self.points[:,j,1])
-        return own if self.visible is None else own.assign(visible=self.visible[:,j])
+        return own if self.visible is None else own.assign(v=self.visible[:,j])
     return pd.concat([of_point(j) for j in range(len(self.names))]).sort_index(kind='stable')
 
 # %% ../nbs/04d_formats.ipynb #b7889256
@@ -1335,7 +1376,7 @@ def to_csv(self:LandmarkSet,
     file, # .csv, or .tsv for tabs
     long:bool=False # a row per point, instead of per image
 ):
-    "Write a table that `from_csv` reads; image names are relative to its folder"
+    "Write a table that `from_csv` reads; image names are relative to its folder, visibility is 0, 1, 2 in columns `v`"
     if long:
         _needs_points(self, file)
         _not_carried(self, file, 'split')
@@ -1343,6 +1384,8 @@ def to_csv(self:LandmarkSet,
     if self.points is not None:
         s = self[:]
         s.points = _off_marks(self.points, (0,0), (-1,-1)).astype(np.float32)
+        there = ~np.isnan(s.points[...,0])
+        if s.visible is not None: s.visible = np.maximum(s.visible, there) # no 0 beside coordinates
     t = s._long_df() if long else s.to_df()
     if not long and _object_column(self) is None and any(objects := _objects_of(self)): t.insert(1, 'instance', objects)
     t['image'] = _relative(t.image, Path(file).parent)
@@ -1397,7 +1440,8 @@ def to_coco(self:LandmarkSet,
             scores = [[float(str(o)) for o in row] for row in (sure[0][i],sure[1][i:i+1])]
             annotations[-1] |= dict(score=scores[1][0], keypoint_scores=scores[0])
     kinds = [dict(id=i, name=k, keypoints=self.names, skeleton=[]) for k,i in kind_ids.items()]
-    Path(file).write_text(json.dumps(dict(images=list(images.values()), annotations=annotations, categories=kinds)))
+    d = dict(images=list(images.values()), annotations=annotations, categories=kinds)
+    Path(file).write_text(json.dumps(d), encoding='utf-8')
 
 def _coco_object(points, visible, box):
     "Keypoints, box and area of an object; the box is that around its points where none is given"
@@ -1427,8 +1471,8 @@ def to_pts(self:LandmarkSet,
     folder.mkdir(parents=True, exist_ok=True)
     for stem,points in zip(stems, _off_marks(self.points.astype(np.float64)+origin, (0,0), (-1,-1))):
         lines = '\n'.join(f'{x:.6f} {y:.6f}' for x,y in points)
-        (folder/f'{stem}.pts').write_text(f'version: 1\nn_points: {len(points)}\n{{\n{lines}\n}}\n')
-    (folder/'names.txt').write_text('\n'.join(self.names)+'\n')
+        (folder/f'{stem}.pts').write_text(f'version: 1\nn_points: {len(points)}\n{{\n{lines}\n}}\n', encoding='utf-8')
+    (folder/'names.txt').write_text('\n'.join(self.names)+'\n', encoding='utf-8')
     write_visibility(self, folder/'visibility.csv', [f'{s}.pts' for s in stems])
 
 # %% ../nbs/04d_formats.ipynb #b231c847
@@ -1464,12 +1508,17 @@ def to_dlc(self:LandmarkSet,
 def save_images(self:LandmarkSet,
     folder # is made if need be
 )->LandmarkSet: # the same set, of files
-    "Write the images of a set in memory as PNG"
+    "Write the images of a set in memory as PNG; raises ValueError where two have one name"
     if self.images is None: raise ValueError('the images of this set are files already')
+    names = [Path(f) for f in self.files]
+    names = [(f.stem if _is_image_name(f.name) else f.name)+'.png' for f in names]
+    if twice := [n for n,k in Counter(names).items() if k>1]:
+        raise ValueError(f'Two images would be written as {twice[0]}, and the second would overwrite the first: '
+                         'give `files` of the set names that differ')
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     s = self[:]
-    s.images,s.files = None,Files([folder/Path(f).with_suffix('.png').name for f in self.files])
+    s.images,s.files = None,Files([folder/n for n in names])
     for file,image in zip(s.files, self.images): Image.fromarray(image).save(file)
     return s
 

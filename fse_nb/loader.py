@@ -202,7 +202,9 @@ def landmark_dls(
     if valid is not None: valid = train.geometry.decode(valid, **kwargs)
     else:
         held = _held_out(train.files, valid_pct, seed, at_least=1, at_most=max_valid)
-        if held.all(): raise ValueError('One image cannot be split into training and validation; give `valid`.')
+        if held.all():
+            raise ValueError('There is one image to train on, and one is held out to measure: use two or more, '
+                             'or give others as `valid` in Python.')
         train,valid = train[~held],train[held]
     both = dict(seed=seed, with_points=with_points, batch_tfms=batch_tfms, device=device)
     train_dl = CacheDL(train, bs=bs, shuffle=True, epoch_size=epoch_size, augment=augment, split_idx=0, **both)

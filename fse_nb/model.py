@@ -312,7 +312,7 @@ def layer_table(
     for layer in model.modules():
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d)): hooks.append(layer.register_forward_hook(note))
     try:
-        with evaluating(model): model(torch.zeros(1, model.config['n_in'], h, w))
+        with evaluating(model): model(torch.zeros(1, model.config['n_in'], h, w).to(next(model.parameters())))
     finally:
         for hook in hooks: hook.remove()
     rf,jump = 1,1
@@ -329,11 +329,10 @@ def seen_by(
 )->Tensor: # (size,size): mean absolute gradient, 0 where a pixel is not seen
     "What the middle of the map depends on: the gradient of one output with respect to the image"
     with evaluating(model), torch.enable_grad():
-        x = torch.randn(n, model.config['n_in'], size, size, requires_grad=True)
+        x = torch.randn(n, model.config['n_in'], size, size).to(next(model.parameters())).requires_grad_()
         y = model(x)
-        y[:,:,y.shape[-2]//2,y.shape[-1]//2].sum().backward()
-    model.zero_grad()
-    return x.grad.abs().mean((0,1))
+        grad, = torch.autograd.grad(y[:,:,y.shape[-2]//2,y.shape[-1]//2].sum(), x)
+    return grad.abs().mean((0,1))
 
 def receptive_field(
     model:nn.Module # a detector

@@ -18,7 +18,7 @@ import numpy as np, pandas as pd, torch
 from fastai.torch_core import num_distrib, rank_distrib
 from torch import Tensor
 from matplotlib.figure import Figure
-from .store import provenance, write_json
+from .store import counted, provenance, write_json
 from .sets import no_problems, squares_around
 from .data import (DATASETS, FLIP, ImageCache, LandmarkSet, known_formats, open_dataset,
                          read_annotations)
@@ -30,7 +30,8 @@ from .plot import plot_cumulative, plot_regression
 from .export import load_detector, pretrained
 from .find import calibrated, constellation_of, find_objects, in_boxes, windows_in
 from .video import track
-from .many import doubt_of, find_in, meet, of_first, read_table, review_all, write_points, written_formats
+from .many import (beside, doubt_of, find_in, meet, of_first, read_table, review_all, write_points,
+                         written_formats)
 
 # %% ../nbs/10b_points.ipynb #507bb1bf
 def as_written(
@@ -131,7 +132,8 @@ def train_test(
         raise ValueError(f"{train} has no split 'train' (it has {has}): fit on another set with --train")
     if held is None:
         if len(whole)<5:
-            raise ValueError(f'{train} has {len(whole)} images, too few to hold some out: give test images with --test')
+            raise ValueError(f'{train} has {counted(len(whole), "image")}, too few to hold some out: '
+                             'give test images with --test')
         fit,held = fit.random_split(.2, seed)
     if both := set(map(str, fit.files)) & set(map(str, held.files)):
         one = Path(sorted(both)[0]).name
@@ -205,7 +207,7 @@ def _fit_whole(x, y, how, *, ridge, bias, few):
     return fit_regressor(x, y, ridge, bias)
 
 def fit_points(
-    x:Tensor, # (N,K,2) landmarks
+    x:Tensor, # (N,K,2) landmarks; images with a NaN are left out
     y:Tensor, # (N,L,2) points, NaN where not annotated; both in [-1,1]
     names:list, # of the points
     how:str='auto', # one of `FITS`
@@ -214,7 +216,7 @@ def fit_points(
     groups=None # (N,) see `fit_few`
 )->LinearRegressor: # NaN for points that no image has
     "Each point fitted on the images that have it, in the way that suits their number"
-    there = y.isfinite().all(-1).T # (L,N)
+    there = (y.isfinite().all(-1)&x.isfinite().flatten(1).all(1)[:,None]).T # (L,N)
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)
     W,b,with_bias = torch.full((2*len(names),x[0].numel()), torch.nan),torch.zeros(2*len(names)),False
     for mask in there.unique(dim=0): # points that the same images have are fitted together
@@ -361,8 +363,8 @@ def opened(
     file = s.regressor and Path(s.regressor)
     if file and file.is_dir(): file = file/'regressor.safetensors'
     saved = LinearRegressor.load(file) if file else None
-    name,beside = s.model,Path(file or '').parent/'metrics.json'
-    if saved and not name and beside.exists(): name = json.loads(beside.read_text()).get('args', {}).get('model')
+    name,metrics = s.model,Path(file or '').parent/'metrics.json'
+    if saved and not name and metrics.exists(): name = json.loads(metrics.read_text()).get('args', {}).get('model')
     if not name:
         raise ValueError(f"--model is missing: give a name ({', '.join(pretrained())}) "
                          'or the detector.safetensors that fse_train wrote')
@@ -394,7 +396,9 @@ def measure(
     errors = [relative_errors(p, true, size, width) for p in predicted]
     by = _divided_by(size, cache.names)
     if not errors[0].isfinite().any():
-        raise ValueError(f'no test image has an error: the {by} is never known; see --norm')
+        why = f'the {by} is never known (see --norm)'
+        if relative_errors(true, true, size, width).isfinite().any(): why = 'no point is in two images'
+        raise ValueError(f'no error can be measured: {why}')
     points = {name:None if np.isnan(e) else e for name,e in zip(cache.names, (100*errors[0].nanmean(0)).tolist())}
     record,curves = dict(error_divided_by=by, error_percent=percent(errors[0]), points_percent=points),{}
     if len(errors)>1:
@@ -515,31 +519,36 @@ def fit_on_labels(
     if len({str(f) for f in cache.files})<2: return Fitted(regressor, record, None)
     pred,mean,parts = cross_validated(fit_on, x, y, cache.files, s.seed)
     in_files = lambda pts: cache.to_original(slice(None), pts.numpy())
-    measured,curves = measure(cache, [in_files(pred)], in_files(mean), size)
+    try: measured,curves = measure(cache, [in_files(pred)], in_files(mean), size)
+    except ValueError as e: return Fitted(regressor, record|dict(no_error=str(e)), None) # predicted is all the same
     return Fitted(regressor, record|measured|dict(cross_validation_parts=parts), (cache,pred,curves))
 
 def _say_labels(run, train):
     "What the labels gave, as text"
-    lost = f"; {run['labels_left_out']} rows left out" if run['labels_left_out'] else ''
-    print(f"{train}: {run['train_images']} labelled images, all of them fitted, {len(run['points'])} points{lost}")
+    n,lost = run['train_images'],run['labels_left_out']
+    lost = f"; {counted(lost, 'row')} left out" if lost else ''
+    print(f"{train}: {counted(n, 'labelled image')}, {'fitted' if n==1 else 'all of them fitted'}, "
+          f"{counted(len(run['points']), 'point')}{lost}")
     _say_outside(run)
-    some = [f'{name} in {k}' for name,k in run['labels_of_points'].items() if k<run['train_images']]
+    some = [f'{name} in {k}' for name,k in run['labels_of_points'].items() if k<n]
     if some: print(f"not all images have all points: {', '.join(some[:8])}{', …' if len(some)>8 else ''}")
-    if not (e := run.get('error_percent')): return print('one labelled image: no error can be measured')
+    if not (e := run.get('error_percent')):
+        return print(run.get('no_error', 'one labelled image: no error can be measured'))
     parts = run['cross_validation_parts']
-    how = 'each left out once' if parts==run['train_images'] else f'in {parts} parts'
+    how = f'in {parts} parts' if parts!=n else 'left out once' if e['n']==1 else 'each left out once'
     mean = run['mean_shape_percent']['mean']
     print(f"error of labels that the map did not see: {e['mean']:.1f}% of the {run['error_divided_by']} "
-          f"(95% interval {e['low']:.1f} to {e['high']:.1f}; {e['n']} images, {how}; mean shape: {mean:.1f}%)")
+          f"(95% interval {e['low']:.1f} to {e['high']:.1f}; {counted(e['n'], 'image')}, {how}; "
+          f'mean shape: {mean:.1f}%)')
     if e['mean']>.9*mean: print('that is hardly better than points that stand still: label more images, or use '
                                 'a detector that was trained on such images')
 
 # %% ../nbs/10b_points.ipynb #f449d3bb
 def _with_find(s, model, video):
     "The arguments, with `find` where a saved map was fitted on windows, or where the windows of a video are followed"
-    find,beside = s.find,Path(s.regressor or '.')
-    beside = (beside if beside.is_dir() else beside.parent)/'metrics.json'
-    if s.regressor and beside.exists(): find |= json.loads(beside.read_text()).get('args', {}).get('find', False)
+    find,place = s.find,Path(s.regressor or '.')
+    metrics = (place if place.is_dir() else place.parent)/'metrics.json'
+    if s.regressor and metrics.exists(): find |= json.loads(metrics.read_text()).get('args', {}).get('find', False)
     if video and getattr(model, 'confidence', None) is not None: find = constellation_of(model) is not None
     if find: calibrated(model)
     return s._replace(find=bool(find))
@@ -550,7 +559,8 @@ def _predict_images(s, model, files, table, regressor, windows):
     n_lost = find_in(model, files, table, regressor, s.draw, s.resume, s.bs, size=size, windows=windows)
     if rank_distrib(): return
     run = dict(images=len(files)-n_lost, left_out=n_lost)
-    print(f"{run['images']:,} images predicted" + (f'; {n_lost} left out: {s.out}/left_out.csv' if n_lost else ''))
+    lost = f"; {n_lost} left out: {beside(table, 'left_out')}" if n_lost else ''
+    print(f"{counted(run['images'], 'image')} predicted{lost}")
     wrote,found = [table,*review_all(model, table, s.draw)],read_table(table)
     others = [o for o in written_formats(s.to) if o!='csv']
     if others: wrote += [s.out/o for o in write_points(found, s.out, ','.join(others), wrote=[table.name])]
@@ -605,9 +615,9 @@ def _say_outside(run):
 
 def _say(run, train):
     "The numbers of a run as text"
-    fitted = f"{train}: {run['train_images']} images to fit; " if train else ''
+    fitted = f"{train}: {counted(run['train_images'], 'image')} to fit; " if train else ''
     lost = f"; {run['left_out']} left out" if run['left_out'] else ''
-    print(f"{fitted}{run['images']} images to predict, {len(run['points'])} points{lost}")
+    print(f"{fitted}{counted(run['images'], 'image')} to predict, {counted(len(run['points']), 'point')}{lost}")
     _say_outside(run)
     if not (e := run.get('error_percent')): return
     of_several = (f" (95% interval {e['low']:.2f} to {e['high']:.2f}, median {e['median']:.2f}, "
@@ -616,7 +626,8 @@ def _say(run, train):
     mean = run.get('mean_shape_percent')
     print(f"divided by the {run['error_divided_by']}" + (f"; mean shape: {mean['mean']:.2f}%" if mean else ''))
     if d := run.get('draws_percent'):
-        print(f"{len(d['all'])} draws of {run['args']['n']} images: {d['mean']:.2f} ± {d['sd']:.2f}%; "
+        drawn = f"{counted(len(d['all']), 'draw')} of {counted(run['args']['n'], 'image')}"
+        print(f"{drawn}: {d['mean']:.2f} ± {d['sd']:.2f}%; "
               'the files are of the first')
 
 def regress(

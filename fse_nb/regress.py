@@ -300,18 +300,20 @@ def shape_correction(
     return (R.T @ torch.linalg.solve(G+strength*torch.eye(len(r)).to(G), T)).T
 
 # %% ../nbs/06_regress.ipynb #5d1e0a23
+def _whole(o): return o.isfinite().flatten(1).all(1) # rows without NaN
+
 def _labelled_rows(landmarks, points, groups):
-    "Landmarks, points and groups of the images that have all their points, in double precision"
+    "Landmarks, points and groups of the images that have all of both, in double precision"
     x,y = (o.cpu().double() for o in (landmarks,points))
-    whole = y.isfinite().flatten(1).all(1)
+    whole = _whole(x)&_whole(y)
     if not whole.any(): raise ValueError('no image has all its points annotated')
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)
     return x[whole],y[whole],groups[whole.numpy()]
 
 def fit_few(
     landmarks:Tensor, # (N,K,2) of the labelled images, in [-1,1]; one image will do
-    points:Tensor, # (N,L,2) their points; images with a NaN are left out
-    unlabelled:Tensor|None=None, # (M,K,2) landmarks of any images of the kind; default: `landmarks`
+    points:Tensor, # (N,L,2) their points; images with a NaN in either are left out
+    unlabelled:Tensor|None=None, # (M,K,2) landmarks of any images of the kind, likewise; default: `landmarks`
     ridge=None, # strength of the correction in units of the largest variance of the shape, see `shape_correction`
     stiff:float=.3, # of the spline
     groups=None, # (N,) number of the labelled image that a row comes from, where copies of images are among them
@@ -321,7 +323,8 @@ def fit_few(
 )->LinearRegressor:
     "W = S(p) ⊗ I + B for few labels: a spline, and a correction by the shape; raises ValueError without labels"
     x,y,groups = _labelled_rows(landmarks, points, groups)
-    u = x if unlabelled is None else unlabelled.cpu().double()
+    u = x if unlabelled is None else unlabelled[_whole(unlabelled)].cpu().double()
+    if not len(u): u = x
     m = procrustes_mean(u)
     Q = beyond_similarity(m)
     r,r_unlabelled = x.flatten(1)@Q.T,u.flatten(1)@Q.T
@@ -466,6 +469,8 @@ def equivariant(
     "W that also makes the predicted points follow warps of unlabelled images"
     x,u,v = (o.cpu().double().flatten(1) for o in (landmarks,*under_warps[:2]))
     y,warps = points.cpu().double(),under_warps[2].to('cpu').to(torch.float64)
+    found = _whole(u)&_whole(v)
+    u,v,warps = u[found],v[found],warps[found]
     centre,I = u.mean(0),torch.eye(2).double()
     X,U,V = (torch.cat([o-centre, o.new_ones(len(o), 1)], 1) for o in (x,u,v)) # the last column is the bias
     W,b = reg.W.cpu().double(),0. if reg.b is None else reg.b.cpu().double()
@@ -519,10 +524,10 @@ def few_shot(
     model, # a detector; or None: then `train` and `test` are each (landmarks, points)
     train, # `ImageCache` or `LandmarkSet` with points
     test, # likewise
-    n=(1,5,10,20,'all'), # labelled images
+    n=(1,5,10,20,'all'), # labelled images; 'all' of them are fitted by least squares
     draws:int=20, # random choices of n images
     seed:int=0, # of the choices
-    fitter=fit_few, # called with landmarks, points, landmarks of all training images; with mirror images also `groups`
+    fitter=fit_few, # for a number of images: called with landmarks, points, landmarks of all; with `flip` also `groups`
     left=0, # left eye, as of `interocular_error`
     right=1, # right eye
     names:list|None=None, # of the points, for eyes by name

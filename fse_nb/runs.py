@@ -20,7 +20,7 @@ import numpy as np, pandas as pd, torch
 from fastai.basics import first
 from fastai.torch_core import num_distrib, rank_distrib
 from torch import nn
-from .store import locked, provenance, write_bytes, write_json
+from .store import counted, locked, provenance, write_bytes, write_json
 from .warps import FACES
 from .model import ARCHS
 from .data import DATASETS, Geometry, from_folder, landmark_dls, open_dataset, toy_faces
@@ -202,10 +202,10 @@ def found_in(
     device=None # on which they are looked at, see `pick_device`
 ):  # `LandmarkSet` of windows
     "Windows in which a first detector finds its object; raises ValueError where these are too few to train on"
-    print(f'{s.find} looks for its object in {len(images):,} photographs', flush=True)
+    print(f'{s.find} looks for its object in {counted(len(images), "photograph")}', flush=True)
     found = find_objects(load_detector(s.find, pick_device(device)), images, progress=True)
     sure = found[np.flatnonzero(~found.meta.doubtful.to_numpy(bool))]
-    said = f'{s.find} finds its object in {len(sure)} of {len(images)} photographs'
+    said = f'{s.find} finds its object in {len(sure)} of {counted(len(images), "photograph")}'
     if len(sure)<max(8, len(images)/5):
         raise ValueError(f'{said}, too few to train on: crop the photographs, or give --find a detector of things that '
                          'look more like these')
@@ -341,7 +341,7 @@ def left_out(
     "Keep a list of the images that could not be read"
     if not len(problems): return 0
     write_bytes(path, problems.to_csv(index=False).encode())
-    print(f'{len(problems)} of {n+len(problems)} images left out: {path}')
+    print(f"{len(problems)} of {counted(n+len(problems), 'image')} left out: {path}")
     return len(problems)
 
 def start_run(
@@ -372,8 +372,9 @@ def announce(
     if plan.get('minutes') and not resume:
         until = time.strftime(', until about %H:%M', time.localtime(time.time()+60*plan['minutes']))
     n_epoch,size = plan['n_epoch'],plan['epoch_size']
-    print(f"{run['data']}: {len(learn.dls.train.dataset)} images to train, {len(learn.dls.valid.dataset)} held out; "
-          f'{n_epoch} epochs of {size} pairs, {n_epoch*size:,} in all{until}', flush=True)
+    print(f"{run['data']}: {counted(len(learn.dls.train.dataset), 'image')} to train, "
+          f"{len(learn.dls.valid.dataset)} held out; {counted(n_epoch, 'epoch')} of {counted(size, 'pair')}, "
+          f'{n_epoch*size:,} in all{until}', flush=True)
 
 # %% ../nbs/10a_runs.ipynb #f9ac63d7
 def finish(
@@ -382,23 +383,30 @@ def finish(
     run:dict, # record to complete and write
     finished:dict # what the finished detector measures
 ):
-    "Write the results of a run, and say how it went"
+    "Write the results of a run, and say how it went; a failure raises ValueError, and leaves the detector"
     values,names = learn.recorder.values,list(learn.recorder.metric_names[1:-1])
     write_bytes(s.out/'history.csv', pd.DataFrame(values, columns=names).rename_axis('epoch').to_csv().encode())
     run |= dict(metrics=dict(train_loss=float(values[-1][0]), **finished), pairs=len(values)*run['plan']['epoch_size'])
-    if is_toy(s): run['error_percent'] = toy_errors(learn.model, s.seed)
-    images,warps = learn.dls.train.dataset,learn.warp_pairs.warps
-    sure = fit_confidence(learn.model, images, warps, n=200)
-    learn.model.confidence = fit_doubt(learn.model, sure, images, warps=warps, n=200)
     card = dict(config=learn.run_config, equivariance_px=run['metrics']['equivariance_px'])
-    card['constellation'] = fit_constellation(learn.model, images, n=100, mosaics=10).state()
     if s.dataset: card |= dict(category=DATASETS[s.dataset].about, licence=DATASETS[s.dataset].licence)
-    about = {k:v for k,v in run.items() if k!='args'}
-    detector = save_detector(learn.model, s.out/'detector.safetensors', run=about|card)
-    if s.find:
-        learn.model.run = card
-        run['same_windows'] = same_windows(learn.model, images)
-    landmark_sheet(learn, s.out/'landmarks.png')
+    file = s.out/'detector.safetensors'
+    def save(): return save_detector(learn.model, file, run={k:v for k,v in run.items() if k!='args'}|card)
+    detector = save() # before anything is measured that could fail
+    try:
+        if is_toy(s): run['error_percent'] = toy_errors(learn.model, s.seed)
+        images,warps = learn.dls.train.dataset,learn.warp_pairs.warps
+        sure = fit_confidence(learn.model, images, warps, n=200)
+        learn.model.confidence = fit_doubt(learn.model, sure, images, warps=warps, n=200)
+        card['constellation'] = fit_constellation(learn.model, images, n=100, mosaics=10).state()
+        save()
+        if s.find:
+            learn.model.run = card
+            run['same_windows'] = same_windows(learn.model, images)
+        landmark_sheet(learn, s.out/'landmarks.png')
+    except (RuntimeError, ValueError, TypeError) as e:
+        why = ' '.join(str(e).split())
+        raise ValueError(f'{detector} holds the trained detector, but measuring it failed ({why}): '
+                         f'measure it with fse_train --resume --device cpu --out {s.out}') from e
     write_json(s.out/'run.json', run)
     say_results(run, learn.model, detector)
 

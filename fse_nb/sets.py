@@ -198,17 +198,25 @@ def report(
     warnings.warn(f"{len(problems)} of {n} {what} left out ({some}{more}); see .problems", stacklevel=3)
 
 # %% ../nbs/04a_sets.ipynb #1be89c6e
+def _colour(im):
+    "An image (H,W) or (H,W,1) in three channels; others as they are"
+    if im.ndim==2: im = im[...,None]
+    return im.repeat(3, -1) if im.shape[-1]==1 else im
+
 def as_set(
-    o # LandmarkSet, folder, file, list of files, uint8 images (N,H,W,3) or (H,W,3), or a list of the latter
+    o # LandmarkSet, folder, file, list of files; uint8: (N,H,W,3), (H,W,3), grey (N,H,W), (H,W), (…,1); list of images
 )->LandmarkSet:
-    "A `LandmarkSet` of any images; raises ValueError for pixels that are not bytes"
+    "A `LandmarkSet` of any images; (A,B,C) are A grey images, or one where C is 1, 3 or 4; ValueError for other pixels"
     if isinstance(o, LandmarkSet): return o
     if isinstance(o, (str,Path)): return LandmarkSet([Path(o)]) if Path(o).is_file() else from_folder(o)
-    if isinstance(o, np.ndarray) and o.ndim==3: o = o[None]
+    if isinstance(o, np.ndarray) and (o.ndim==2 or o.ndim==3 and o.shape[2] in (1,3,4)): o = o[None]
     if not isinstance(o, np.ndarray): o = list(o)
     if not len(o) or not isinstance(o[0], np.ndarray): return LandmarkSet([Path(f) for f in o])
     other = {str(getattr(im, 'dtype', type(im).__name__)) for im in o}-{'uint8'}
     if other: raise ValueError(f'images in memory are uint8, not {other.pop()}')
+    if odd := [im.shape for im in o if im.ndim not in (2,3) or im.ndim==3 and im.shape[2] not in (1,2,3,4)]:
+        raise ValueError(f'an image in memory is (H,W), (H,W,1) or (H,W,3), not {odd[0]}')
+    if any(im.ndim==2 or im.shape[2]==1 for im in o): o = [_colour(im) for im in o]
     return LandmarkSet([f'image_{i}' for i in range(len(o))], images=o)
 
 # %% ../nbs/04a_sets.ipynb #d2d751cc

@@ -26,6 +26,7 @@ from fastcore.script import call_parse
 
 # %% ../nbs/04g_tools.ipynb #c2729587
 from .sets import LandmarkSet, no_problems
+from .store import counted
 from .formats import FORMATS, BadData, DataNote, Format, Rows, Table, checked, first_line, first_lines, format_of
 from .formats import image_size, known_formats, locate, note, parse_rows, read_annotations, read_text
 from .formats import read_visibility, split_name, write_annotations
@@ -314,8 +315,10 @@ def from_labelme(
         except BadData as e:
             if path.is_file(): raise
             rows.leave_out(f.name, str(e), f)
-    if rows.moved: note(path, f'{len(rows.moved)} images are not where their JSON has them, and lie beside it: '
-                        f'{_short(rows.moved[0][0])} as {rows.moved[0][1]}')
+    if rows.moved:
+        some = counted(len(rows.moved), 'image is not where its JSON has it, and lies',
+                       'images are not where their JSON has them, and lie')
+        note(path, f'{some} beside it: {_short(rows.moved[0][0])} as {rows.moved[0][1]}')
     return rows.finish(_labels_beside(rows), **kwargs)
 
 def _labels_beside(rows):
@@ -497,7 +500,8 @@ def from_yolo(
     lines,rows = list(_yolo_lines(files)),NamedRows(path, top)
     try: n,dim = _yolo_shape(lines, config, names)
     except BadData as e: raise BadData(f'{path}: {e}.') from None
-    if names is not None and len(names)!=n: raise BadData(f'{path}: {len(names)} names for {n} points.')
+    if names is not None and len(names)!=n:
+        raise BadData(f'{path}: {counted(len(names), "name")} for {counted(n, "point")}.')
     given = list(names or config['points'] or _point_lines(top))
     given = given if len(given)==n else [f'p{i}' for i in range(n)]
     good,images,sizes = [],{},{}
@@ -518,7 +522,7 @@ def _yolo_fault(values, row, n):
     "Why a line is not n numbers, or nothing"
     if row is None: return 'not text'
     if values is None: return 'not numbers'
-    if len(values)!=n: return f'{len(values)} numbers instead of {n}'
+    if len(values)!=n: return f'{counted(len(values), "number")} instead of {n}'
     if values[0]%1 or values[0]<0: return f'{values[0]:g} is no number of a class'
 
 # %% ../nbs/04g_tools.ipynb #722e8051
@@ -840,8 +844,8 @@ def _cvat_video(rows, tree, root, first, keyframes):
     "(frame, element like that of an image) of each frame of a video that is there as an image"
     frames,between = _cvat_frames(tree, keyframes)
     if between:
-        what = 'are left out' if keyframes else 'are read, too (keyframes=True leaves them out)'
-        note(rows.file, f'{between} shapes that CVAT computed between key frames {what}')
+        what = 'left out' if keyframes else 'read, too (keyframes=True leaves such shapes out)'
+        note(rows.file, f'{counted(between, "shape")} that CVAT computed between key frames: {what}')
     number = {k:_coordinate(k) for k in frames}
     video = tree.findtext('.//source') or tree.findtext('.//task/name') or ''
     files = _video_frames(rows.file, root, video, set(number.values()), first, 'images')
@@ -951,7 +955,8 @@ def from_labelstudio(
         raise BadData(f'{file} is not from Label Studio: it is no list of tasks.')
     counts = [_add_task(rows, task, row) for row,task in enumerate(tasks, 1)]
     several = sum((n or 0)>1 for n in counts)
-    if several: note(file, f'{several} images were annotated several times: the first annotation of each is taken')
+    some = counted(several, 'image was', 'images were')
+    if several: note(file, f'{some} annotated several times: the first annotation of each is taken')
     _look_in(rows, 'images')
     return rows.finish(visible=False, origin=origin, **{**kwargs, 'unit':'px'})
 
@@ -1048,7 +1053,7 @@ def _via_csv(file):
     image,shape,own = map(table.column, columns)
     for row,cells in table.rows:
         if len(cells)!=len(table.head):
-            yield row,None,f'{len(cells)} cells instead of {len(table.head)}',None
+            yield row,None,f'{counted(len(cells), "cell")} instead of {len(table.head)}',None
             continue
         try: yield row,cells[image],json.loads(cells[shape] or '{}') or None,json.loads(cells[own] or '{}')
         except (ValueError,RecursionError): yield row,None,f'{_short(cells[shape])!r} is not JSON',None
@@ -1149,7 +1154,9 @@ def _tps_points(specimen):
         fields = [math.nan if o.upper()=='NA' else _number(o, comma=True) for o in line.split()]
         if len(fields)!=2 or None in fields: raise ValueError(f'line {row}: {_short(line)!r} is not two numbers')
         points.append(fields)
-    if n!=len(points): raise ValueError(f'announces {n if n is None else int(n)} landmarks and has {len(points)}')
+    if n!=len(points):
+        says = 'no number of landmarks' if n is None else counted(int(n), 'landmark')
+        raise ValueError(f'announces {says} and has {len(points)}')
     points = np.array(points, np.float64).reshape(-1, 2)
     points[(points<0).any(1)|np.isnan(points).any(1)] = np.nan
     return points
@@ -1193,7 +1200,7 @@ def _add_specimen(rows, o, points, names):
     image,curves = o['fields'].get('IMAGE', ''),{'CURVES','OUTLINES'}&set(o['fields'])
     if curves: rows.pass_over(o['row'], f'{_short(image)}: {curves.pop().lower()}, which are no landmarks')
     if len(points)!=len(names):
-        rows.leave_out(o['row'], f'{_short(image)}: {len(points)} landmarks instead of {len(names)}')
+        rows.leave_out(o['row'], f'{_short(image)}: {counted(len(points), "landmark")} instead of {len(names)}')
     else:
         meta = dict(annotation=o['fields'].get('ID'), scale=_coordinate(o['fields'].get('SCALE')))
         rows.put(image, dict(zip(names, points)), o['row'], key=o['row'], meta=meta)
@@ -1240,7 +1247,8 @@ def to_tps(self:LandmarkSet,
         lines = ['-1 -1' if gone else f'{a} {b}' for (a,b),gone in zip(points, missing)]
         scale = [] if scales[i] is None else [f'SCALE={scales[i]}']
         text += [f'LM={len(points)}',*lines,f'IMAGE={image}',f'ID={ids[i]}',*scale]
-    if lost: note(file, f'{lost} points outside of their image are written as missing: the format has no other way')
+    some = counted(lost, 'point outside of its image is', 'points outside of their image are')
+    if lost: note(file, f'{some} written as missing: the format has no other way')
     Path(file).write_text('\n'.join(text)+'\n', encoding='utf-8')
     _write_names(self, file)
     _write_states(self, file, ids, ['']*len(self))
@@ -1320,7 +1328,8 @@ def to_imglab(self:LandmarkSet,
             if not np.isnan(x): ET.SubElement(own, 'part', name=n, x=str(round(float(x))), y=str(round(float(y))))
         states.append((name,str(len(elements[name])),i))
         rounded += (np.nan_to_num(self.points[i])%1!=0).any(1).sum()+(np.array(box)%1!=0).any()
-    if rounded: note(file, f'{rounded} points and boxes are rounded to whole pixels, as dlib needs')
+    some = counted(rounded, 'point or box is', 'points and boxes are')
+    if rounded: note(file, f'{some} rounded to whole pixels, as dlib needs')
     ET.indent(tree)
     ET.ElementTree(tree).write(file, encoding='utf-8', xml_declaration=True)
     _write_names(self, file)
@@ -1386,7 +1395,8 @@ def from_list(
     n_points = (196 if wflw else n-skip)/2
     if n_points<1 or n_points%1: raise BadData(f'{file}: {n-skip} numbers a line are no pairs; skip= leaves some out.')
     names = [f'p{i}' for i in range(int(n_points))] if names is None else list(names)
-    if len(names)!=n_points: raise BadData(f'{file}: {len(names)} names for {int(n_points)} points.')
+    if len(names)!=n_points:
+        raise BadData(f'{file}: {counted(len(names), "name")} for {counted(int(n_points), "point")}.')
     rows.problems += bad
     add = _add_wflw if wflw else lambda rows, image, v, row: rows.add(image, v[skip:].reshape(-1, 2), row)
     for image,v,row in zip(found, values, numbers): add(rows, image, v, row)
@@ -1467,7 +1477,7 @@ def _read_slp(file, rows):
                          if p['visible'] and not np.isnan(p['x'])}
                 if o['instance_type']!=0: rows.pass_over(row, f'frame {frame}: predicted by a network')
                 elif len(own)!=len(nodes):
-                    rows.leave_out(row, f'frame {frame}: {len(own)} points instead of {len(nodes)}')
+                    rows.leave_out(row, f'frame {frame}: {counted(len(own), "point")} instead of {len(nodes)}')
                 elif not there: rows.pass_over(row, f'frame {frame}: no point is annotated')
                 else: found.append((row,video,frame,tracks[track] if 0<=track<len(tracks) else None,there))
         except Exception as e: raise BadData(f'{file} is damaged: {_short(f"{type(e).__name__} {e}")}') from None
@@ -1612,7 +1622,7 @@ def _from_faces(path, root, kwargs):
         if home not in images: images[home] = _images_by_stem(home)
         image = images[home].get(f.stem, images[home].get(f.stem.removesuffix('_pts')))
         if image is None: rows.leave_out(None, f'no image {f.stem}.* beside {f.name}', f)
-        elif len(points)!=n: rows.leave_out(None, f'{f.name}: {len(points)} points instead of {n}', f)
+        elif len(points)!=n: rows.leave_out(None, f'{f.name}: {counted(len(points), "point")} instead of {n}', f)
         else: rows.add(str(image), points, f.name)
     rows.root = Path('.')
     return rows.to_set([f'p{i}' for i in range(n)], **{'marks':((-1,-1),), **kwargs})
@@ -1632,7 +1642,8 @@ def _from_cofw(path, variables, kwargs):
     points,boxes,split = _COFW[key]
     try:
         phis,images = _array(variables.get(points), None, 87),np.ravel(variables[key])
-        if len(images)!=len(phis): raise ValueError(f'{len(images)} images but {len(phis)} rows of points')
+        if len(images)!=len(phis):
+            raise ValueError(f'{counted(len(images), "image")} but {counted(len(phis), "row")} of points')
         boxes = _array(variables[boxes], len(phis), 4) if boxes in variables else np.full((len(phis),4), np.nan)
     except ValueError as e: raise BadData(f'{path}: {points}: {e}.') from None
     kept,problems = [],[]
@@ -1777,7 +1788,8 @@ class Conversion:
     notes:list # what the readers and writers told
     def __str__(self):
         at = lambda file, row: Path(str(file)).name+('' if row is None or row!=row else f', row {row}')
-        head = f'{self.source} -> {self.target}: {self.n_objects} objects in {self.n_images} images'
+        what = f'{counted(self.n_objects, "object")} in {counted(self.n_images, "image")}'
+        head = f'{self.source} -> {self.target}: {what}'
         lines = [f'{head}, {len(self.problems)} left out']
         lines += [f'  left out: {at(file, row)}: {why}' for file,row,why in self.problems.values]
         return '\n'.join(lines+[f'  note: {o}' for o in self.notes])
@@ -1807,7 +1819,8 @@ def _first_objects(s, name):
 def _hidden_lost(s, name, dst):
     "A line of what a format cannot say of hidden points, or nothing"
     n = 0 if s.visible is None else int((s.visible==1).sum())
-    return [f'{dst}: {n} points are hidden, which {name} cannot say'] if n and not FORMATS[name].visibility else []
+    some = counted(n, 'point is', 'points are')
+    return [f'{dst}: {some} hidden, which {name} cannot say'] if n and not FORMATS[name].visibility else []
 
 # %% ../nbs/04g_tools.ipynb #152a408e
 def convert(

@@ -25,7 +25,7 @@ from .draw import landmark_hex
 from .detect import declared
 from .store import write_bytes, write_json
 from .find import _centred, _step, constellation_of, find_objects, look, overlap, to_image
-from .many import _each, doubt_of, draw_points, names_in, points_of, told
+from .many import _each, beside, doubt_of, draw_points, fingerprint, names_in, points_of, told
 
 # %% ../nbs/08c_video.ipynb #1d256c67
 Frame = namedtuple('Frame', 'number seconds image') # image: uint8 (H,W,3), upright
@@ -398,7 +398,7 @@ def track(
     follow = Followers(model, max_objects, regressor=regressor) if several else Follower(model, regressor=regressor)
     names = [f'landmark{k}' for k in range(model.config['n_landmarks'])]
     if regressor is not None: names = regressor.names or [f'p{i}' for i in range(len(regressor.W)//2)]
-    of = [str(Path(file).resolve()),names,max_objects]
+    of = [str(Path(file).resolve()),names,max_objects,fingerprint(model, regressor)]
     n = _go_on(table, follow, of, resume)
     coming = chunked(islice(frames_of(file), n, None), size)
     for block in told(coming, max(0, announced-n), size, what='frames'):
@@ -420,7 +420,8 @@ def _go_on(table, follow, of, resume):
     if resume and kept.exists():
         state = json.loads(kept.read_text(encoding='utf-8'))
         if state['of']!=of:
-            raise ValueError(f'{table} is of another video, other points or another --max-objects: leave out --resume')
+            raise ValueError(f'{table} is of another video, detector, map or --max-objects, or of other points: '
+                             'leave out --resume')
         if not table.exists() or table.stat().st_size<state['bytes']:
             raise ValueError(f'{table} is not what was written last: leave out --resume')
         os.truncate(table, state['bytes'])
@@ -453,7 +454,7 @@ def _rows_of(block, found, names, several):
 def _finish(whole, n, file, table, draw, smooth, doubt):
     "All that is made of a table when the last of n frames is in it; the files"
     whole = _calmed(whole, smooth)
-    dlc = table.with_name(f'{table.stem}_dlc.csv')
+    dlc = beside(table, 'dlc')
     dlc_table(whole, n_frames=n).to_csv(dlc, na_rep='NaN') # an empty row below the header is none to pandas
     if draw is not None: draw_video(file, draw, whole, doubt)
     _state_of(table).unlink(missing_ok=True)

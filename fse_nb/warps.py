@@ -443,6 +443,13 @@ DIGITS = WarpSamplers(
     g2=WarpSampler(n_ctrl=5, std=.005, extra_std=.02, rotate=20., translate=.1, scale=.05))
 
 # %% ../nbs/01_warps.ipynb #ea8784a0
+def _sample(x, grid, padding_mode):
+    "Bilinear samples; the border is repeated by clamping the grid, because MPS lacks that mode of `grid_sample`"
+    if padding_mode=='border':
+        cx,cy = (1-1/x.shape[i] for i in (-1,-2)) # centres of the outermost pixels
+        grid,padding_mode = torch.stack([grid[...,0].clamp(-cx, cx),grid[...,1].clamp(-cy, cy)], -1),'zeros'
+    return F.grid_sample(x, grid, padding_mode=padding_mode, align_corners=False)
+
 def warp_image(
     x:Tensor, # (B,C,H,W) images, float
     grid:Tensor, # (B,h,w,2), where to look, in the unit coordinates of x
@@ -457,7 +464,7 @@ def warp_image(
     if padding_mode not in ('reflection','border','zeros'):
         raise ValueError(f"unknown padding_mode {padding_mode!r}: 'reflection', 'border', 'zeros' or a number")
     with _full(grid):
-        return F.grid_sample(x.to(grid.dtype), grid, padding_mode=padding_mode, align_corners=False).to(x.dtype)
+        return _sample(x.to(grid.dtype), grid, padding_mode).to(x.dtype)
 
 # %% ../nbs/01_warps.ipynb #9975dfe0
 def compose_grid(
@@ -471,9 +478,7 @@ def compose_grid(
     _same_device(field=grid, g1=g1)
     identity = F.pad(torch.eye(2).to(g1.coef), (0,0,g1.coef.shape[1]-2,0))
     move = ThinPlateWarp(g1.coef-identity, g1.ctrl).grid(lattice, lattice, reach).permute(0,3,1,2)
-    with _full(grid):
-        there = F.grid_sample(move, grid/reach, padding_mode='border', align_corners=False)
-        return grid + there.permute(0,2,3,1)
+    with _full(grid): return grid + _sample(move, grid/reach, 'border').permute(0,2,3,1)
 
 # %% ../nbs/01_warps.ipynb #d0af8483
 @torch.no_grad()

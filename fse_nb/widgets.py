@@ -36,7 +36,7 @@ def esm(
     "The module of a widget as one text, the modules that it imports from its own folder first"
     texts = {}
     def add(module):
-        text = (STATIC/f'{module}.js').read_text()
+        text = (STATIC/f'{module}.js').read_text(encoding='utf-8')
         for imported in _IMPORT.findall(text):
             if imported not in texts: add(imported)
         text = _IMPORT.sub('', text)
@@ -49,7 +49,7 @@ def shipped(
     name:str # of a file in `fse_nb/static`
 )->dict: # part of a widget's state
     "The data of a demonstration"
-    return json.loads((STATIC/name).read_text())
+    return json.loads((STATIC/name).read_text(encoding='utf-8'))
 
 def _live():
     "Is a kernel with a front end running?"
@@ -57,7 +57,7 @@ def _live():
     except NameError: return False
 
 class _Widget(anywidget.AnyWidget):
-    _css = (STATIC/'widgets.css').read_text()
+    _css = (STATIC/'widgets.css').read_text(encoding='utf-8')
     _name,_data,_fallback = '',None,'' # module, shipped data, text for a page without JavaScript
 
     @property
@@ -473,7 +473,7 @@ def _record(name, file, d, **common):
 
 def _records(f):
     "The records of one file"
-    kind,d = f.stem.split('_')[0],json.loads(f.read_text())
+    kind,d = f.stem.split('_')[0],json.loads(f.read_text(encoding='utf-8'))
     if kind=='points' or not isinstance(d, dict): return []
     name = _title(f.stem)
     if not _rows(d.get('runs')): return [_record(name, f.stem, d)]
@@ -516,7 +516,7 @@ def write_results(
 )->Path:
     "The records of `folder` for the experiment browser"
     dst = Path(dst or STATIC/'results.json')
-    dst.write_text(_compact(dict(records=results_table(folder))))
+    dst.write_text(_compact(dict(records=results_table(folder))), encoding='utf-8')
     return dst
 
 def write_demos(
@@ -527,6 +527,6 @@ def write_demos(
     folder = Path(folder or STATIC)
     face = toy_faces(1, seed=3, size=160)
     warp = dict(image=image_uri(face.images[0]), points=_rounded((face.points[0]+.5)/80-1))
-    (folder/'warp.json').write_text(_compact(warp))
+    (folder/'warp.json').write_text(_compact(warp), encoding='utf-8')
     few_shot = FewShotPlayground.state_of(load_detector('faces-10'), toy_faces(25, seed=21, size=240))
-    (folder/'fewshot.json').write_text(_compact(few_shot))
+    (folder/'fewshot.json').write_text(_compact(few_shot), encoding='utf-8')

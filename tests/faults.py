@@ -25,6 +25,7 @@ from fse_nb.annotate import LabelSession
 from fse_nb.cli import fse_detect, fse_regress, fse_train, one_sentence
 from fse_nb.data import FORMATS, Geometry, LandmarkSet, read_annotations, toy_faces, write_annotations
 from fse_nb.export import load_detector, save_detector, to_onnx
+from fse_nb.many import beside
 from fse_nb.model import LandmarkDetector
 from fse_nb.regress import LinearRegressor
 from fse_nb.results import origin, write_record
@@ -170,7 +171,7 @@ class Detection:
     def work(self, **kwargs):
         return lambda: fse_detect(str(self.photos), model=str(self.tmp/'d.safetensors'), csv=str(self.table), **kwargs)
 
-    def results(self): return [self.table.read_bytes(),self.table.with_name('left_out.csv').read_bytes()]
+    def results(self): return [self.table.read_bytes(),beside(self.table, 'left_out').read_bytes()]
 
     def size(self): return self.table.stat().st_size if self.table.exists() else 0
 

@@ -131,7 +131,7 @@ def bad_photos(folder, n, size, bad):
 def detected(tmp):
     "Five blocks of 256 images and a part of one; three images are no images"
     folder = bad_photos(tmp/'many', 1300, 24, (3,700,1299))
-    both,files = [folder,'--model',detector(tmp),'--to','coco,dlc'],('a.csv','left_out.csv','review.csv','a.json',
+    both,files = [folder,'--model',detector(tmp),'--to','coco,dlc'],('a.csv','a_left_out.csv','a_review.csv','a.json',
                                                                     'a_dlc.csv')
     for name,by in (('d1',()), ('d2',TORCHRUN), ('d3',ACCELERATE), ('d4',ACCELERATE_CPU)):
         said = done('fse_detect', *both, '--csv', tmp/name/'a.csv', by=by)
@@ -147,7 +147,7 @@ def detected(tmp):
 def found(tmp):
     "Objects that are looked for: six blocks of 16 photographs and a part of one, two objects in each at most"
     folder = bad_photos(tmp/'wide', 100, 48, (5,99))
-    both,files = [folder,'--model',detector(tmp),'--find','--max-objects',2],('a.csv','left_out.csv','review.csv')
+    both,files = [folder,'--model',detector(tmp),'--find','--max-objects',2],('a.csv','a_left_out.csv','a_review.csv')
     for name,by in (('f1',()), ('f2',ACCELERATE)):
         said = done('fse_detect', *both, '--csv', tmp/name/'a.csv', by=by)
         assert said.count('wrote ')==1 and '2 of 100 images left out' in said, said
@@ -172,10 +172,10 @@ def regressed(tmp):
         said = done('fse_regress', *both, '--out', tmp/name, by=by)
         assert said.count('wrote ')==1, said
     assert (tmp/'r1'/'predictions.csv').read_bytes().count(b'\n')==1298
-    same_files(tmp/'r1', tmp/'r2', 'predictions.csv', 'left_out.csv')
+    same_files(tmp/'r1', tmp/'r2', 'predictions.csv', 'predictions_left_out.csv')
     interrupt(tmp/'r2'/'predictions.csv', .5)
     done('fse_regress', *both, '--out', tmp/'r2', '--resume', by=TORCHRUN)
-    same_files(tmp/'r1', tmp/'r2', 'predictions.csv', 'left_out.csv')
+    same_files(tmp/'r1', tmp/'r2', 'predictions.csv', 'predictions_left_out.csv')
     print('fse_regress --images: likewise')
 
 PARTS = dict(exact=exact, trained=trained, detected=detected, found=found, regressed=regressed)

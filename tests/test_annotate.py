@@ -159,7 +159,7 @@ def test_five_faces():
             eyes = np.linalg.norm(FACES.points[:,0]-FACES.points[:,1], axis=1)[order]
             errors = np.linalg.norm(pred.points-FACES.points[order], axis=2).mean(1)/eyes
             assert len(pred)==40 and errors.mean()<.15, errors.mean()
-            assert len(pd.read_csv(folder/'labels'/'review.csv'))==20
+            assert len(pd.read_csv(folder/'labels'/'predictions_review.csv'))==20
             page.get_by_label('format').select_option('coco')
             page.get_by_role('button', name='Write labels as').click()
             until(page, 'document.querySelector(".fse-note").textContent.includes("labels.json")')
