@@ -555,8 +555,7 @@ def _with_find(s, model, video):
 
 def _predict_images(s, model, files, table, regressor, windows):
     "Fill the table; what the record holds of it, and the files that were written"
-    size = 4 if windows else 256 # images in a block; looking for objects takes seconds an image
-    n_lost = find_in(model, files, table, regressor, s.draw, s.resume, s.bs, size=size, windows=windows)
+    n_lost = find_in(model, files, table, regressor, s.draw, s.resume, s.bs, windows=windows)
     if rank_distrib(): return
     run = dict(images=len(files)-n_lost, left_out=n_lost)
     lost = f"; {n_lost} left out: {beside(table, 'left_out')}" if n_lost else ''
