@@ -86,6 +86,9 @@ class Curve(Callback):
         write_json(self.file, self.rows)
         self.say()
 
+    def after_cancel_fit(self): # the plateau schedule ends a run before this callback has its turn
+        if not self.rows or self.rows[-1]['epoch']<self.epoch: self.after_epoch()
+
     def say(self): print({k:round(v, 3) if isinstance(v, float) else v for k,v in self.rows[-1].items()}, flush=True)
 
     def measure_again(self, learn):
@@ -196,7 +199,8 @@ def main():
     same = dict(config=learn.run_config, n_epoch=plan['n_epoch'], epoch_size=plan['epoch_size'], chain=chain,
                 pairs=last['pairs'], core_seconds=last['core_seconds'])
     numbers = dict(data=f'{args.data}, {len(train)} images, {len(held[:200])} held out', trunk=args.trunk,
-                   begun_from=args.start, pose=args.pose, stopped_after=args.stop, **same,
+                   begun_from=args.start, pose=args.pose,
+                   stopped_after=last['epoch']+1 if last['epoch']+1<plan['n_epoch'] else None, **same,
                    chain_core_seconds=sum([o['core_seconds'] or 0 for o in chain], last['core_seconds']),
                    all_core_seconds=last['all_core_seconds'], calls=plan['calls'], curve=curve.rows)
     save_detector(model, file('safetensors'), dict(data=args.data, record=f'recipe_{name}', **same))
