@@ -461,7 +461,7 @@ def _record(name, file, d, **common):
     numbers = d.get('numbers')
     if not isinstance(numbers, dict): numbers = _without(d, 'config', 'machine', 'versions', 'seed')
     config = d.get('config') or numbers.get('config')
-    numbers = _without(numbers, 'config', 'versions', 'points')
+    numbers = _without(numbers, 'config', 'versions', 'points', 'channels')
     machine = d.get('machine')
     if isinstance(machine, dict):
         machine = ', '.join(f'{k} {v}' for k,v in machine.items() if k in ('cpu','cores','gpu') and v)
