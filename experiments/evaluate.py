@@ -170,7 +170,7 @@ def fit_head(levels, y, epochs, bs):
 def frozen(name, which, args, folders, start, epochs=30, bs=64):
     """Error of learned maps on frozen features: all labels teach where to look, so it is no error of landmarks
     (the protocol of Thewlis et al., ICCV 2019, Sec. 4.1); on those of the last layer of the body, and on those of all
-    sizes. Settings were chosen with faces-30 on 500 images of the training part of MAFL"""
+    sizes, whose use was first seen with faces-30 on 500 images of the training part of MAFL"""
     model,label = load_detector(name),Path(name).stem
     s = labelled(which, model, folders)
     y,ys = points_of(s.train),points_of(s.test)

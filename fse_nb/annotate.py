@@ -324,12 +324,12 @@ def _with_labelled(self:LabelSession, given):
 def _take_over(self:LabelSession, given):
     "Points of annotation as labels that are done"
     number,records = {_same_file(f):i for i,f in enumerate(self.images.files)},[]
-    there = [_same_file(f) in number for f in given.files]
-    if not all(there):
-        warnings.warn(f'{there.count(False)} of {len(there)} labelled images are not there, '
-                      f'such as {given.files[there.index(False)]}: their labels are left out')
-    for row in np.flatnonzero(there):
-        i = number[_same_file(given.files[row])]
+    at = [number.get(_same_file(f)) for f in given.files]
+    if None in at:
+        warnings.warn(f'{at.count(None)} of {len(at)} labelled images are not there, '
+                      f'such as {given.files[at.index(None)]}: their labels are left out')
+    for row,i in enumerate(at):
+        if i is None: continue
         points = np.full((len(self.names),2), np.nan)
         visible = np.zeros(len(self.names), int)
         for k,name in enumerate(self.names):
@@ -644,8 +644,7 @@ def answer(self:LabelSession,
                      redo=self._redo, list=self._list, export=self._export, apply=self._apply_all,
                      status=lambda **_: self.status())
     if ask not in questions: return dict(error=f'no such question: {ask}')
-    try: return questions[ask](i=i, **more)
-    except _REFUSALS as e: return dict(error=str(e))
+    return _said(lambda: questions[ask](i=i, **more))
 
 @patch
 def _hello(self:LabelSession, i=None, **_):
@@ -906,10 +905,10 @@ class Annotator(_Widget):
         boxes=None # file that says where the objects are
     ):
         super().__init__()
-        self.folder = os.path.realpath(out)
-        if (before := _ANNOTATORS.pop(self.folder, None)): before.close() # the cell was run again
+        folder = os.path.realpath(out)
+        if before := _ANNOTATORS.pop(folder, None): before.close() # the cell was run again
         self.session = LabelSession(images, names, detector, out, labels, find, boxes).start()
-        _ANNOTATORS[self.folder] = self
+        _ANNOTATORS[folder] = self
         self.on_msg(self._asked)
 
     def _asked(self, widget, asked, buffers):
@@ -926,6 +925,7 @@ class Annotator(_Widget):
     def close(self):
         "End the background work, write labels.csv, and let the folder go"
         session,self.session = getattr(self, 'session', None),None
-        if session is not None: session.stop()
-        if session is not None and _ANNOTATORS.get(self.folder) is self: del _ANNOTATORS[self.folder]
+        if session is not None:
+            session.stop()
+            _ANNOTATORS.pop(os.path.realpath(session.out), None)
         super().close()

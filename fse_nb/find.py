@@ -12,6 +12,7 @@ __all__ = ['lay_on', 'Constellation', 'window_boxes', 'look', 'to_image', 'score
 # %% ../nbs/08b_find.ipynb #833dec3a
 import json, warnings
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch.nn.functional import avg_pool2d
 from .model import evaluating
 from .sets import LandmarkSet, as_set, no_problems, squares_around
 from .decode import BadImage, Geometry, _why, decode_square, load_image, plan_square
-from .formats import BadData, Rows, Table, read_text
+from .formats import BadData, Rows, Table, first_read, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
 from .confidence import shuffled
@@ -481,19 +482,6 @@ def _in_box(model, image, crop):
     return found,scores[best].item(),scores[best].item()<_least(model, c)
 
 # %% ../nbs/08b_find.ipynb #7bebbdb6
-def _boxes_near(file, files):
-    "Boxes of images that lie where the file has them, or else in the folder of the `files`"
-    folders = {Path(f).parent for f in files}
-    for folder in [None, *(folders if len(folders)==1 else ())]:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter('always')
-            try: boxes = read_boxes(file, folder)
-            except BadData as e: error = e
-            else: break
-    else: raise error
-    for w in said: warnings.warn(w.message, stacklevel=2)
-    return boxes
-
 def windows_in(
     model, # detector, calibrated
     files:list, # of images
@@ -503,7 +491,9 @@ def windows_in(
     "What `find_in` needs to see windows of images; raises ValueError where no image has a box"
     calibrated(model)
     if boxes is None: return files,lambda some: find_objects(model, some, max_objects)
-    known,rows = _boxes_near(boxes, files),{}
+    folders = {Path(f).parent for f in files} # images may also lie here, if they do not where the file has them
+    known = first_read(partial(read_boxes, boxes), [None, *(folders if len(folders)==1 else ())])
+    rows = {}
     for i,f in enumerate(known.files): rows.setdefault(str(Path(f).resolve()), []).append(i)
     of = lambda f: rows.get(str(Path(f).resolve()), [])
     left = [f for f in files if of(f)]

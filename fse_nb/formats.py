@@ -8,7 +8,7 @@ Docs: https://fse-nb.github.io/fse_nb/formats.html.md"""
 __all__ = ['UNITS', 'FORMATS', 'BadData', 'DataNote', 'note', 'not_a_page', 'read_text', 'parse_rows', 'locate', 'image_size',
            'turned', 'checked', 'Rows', 'split_name', 'Table', 'from_csv', 'from_coco', 'from_dlc', 'write_visibility',
            'read_visibility', 'read_pts', 'from_pts', 'Format', 'first_lines', 'first_line', 'known_formats',
-           'format_of', 'read_annotations', 'write_annotations', 'damage', 'check_reader']
+           'format_of', 'first_read', 'read_annotations', 'write_annotations', 'damage', 'check_reader']
 
 # %% ../nbs/04d_formats.ipynb #6bf2fa61
 import csv, io, json, math, os, random, re, unicodedata, warnings
@@ -364,7 +364,7 @@ def _undo_copies(files, points, boxes, said, sizes, left_out, file):
         counts[fit[0]] += 1
         points[i] = fit[1](points[i])
         if boxes is not None: boxes[i] = _moved_box(boxes[i], fit[1])
-    for what,n in counts.items(): 
+    for what,n in counts.items():
         some = counted(n, 'image was', 'images were')
         note(file, f'{some} {what} after the annotation; the points are {what}, too')
     return why
@@ -1613,6 +1613,21 @@ def format_of(path)->str:
     raise BadData(f'{path} is {_found(path)}; annotation is read from {known_formats()}.')
 
 # %% ../nbs/04d_formats.ipynb #ff33f92f
+def first_read(
+    read, # function of a place that raises ValueError where what it reads is of no use
+    places # to try in turn
+): # what it read at the first place that will do
+    "The warnings are those of that place; raises the error of the last where none will do"
+    for place in places:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            try: found = read(place)
+            except ValueError as e: error = e
+            else: break
+    else: raise error
+    for w in said: warnings.warn(w.message, stacklevel=3)
+    return found
+
 def read_annotations(
     path, # file or folder
     root=None, # folder of the images; default: where the annotation says

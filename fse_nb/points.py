@@ -11,7 +11,7 @@ __all__ = ['Sets', 'Size', 'FITS', 'Fits', 'Fitted', 'as_written', 'open_labels'
            'shapes_of', 'labels_in_windows', 'fit_on_labels', 'predict', 'regress']
 
 # %% ../nbs/10b_points.ipynb #f7f5da40
-import json, re, warnings
+import json, re
 from collections import namedtuple
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -22,9 +22,10 @@ from .store import counted, provenance, write_json
 from .sets import no_problems, squares_around
 from .data import (DATASETS, FLIP, ImageCache, LandmarkSet, known_formats, open_dataset,
                          read_annotations)
+from .formats import first_read
 from .detect import declared, decoded_blocks, detect, device_name, pick_device
 from .errors import error_summary, point_errors
-from .regress import (LinearRegressor, draw_labelled, fit_chosen, fit_few, fit_regressor,
+from .regress import (LinearRegressor, _whole, draw_labelled, fit_chosen, fit_few, fit_regressor,
                             landmarks_under_warps, mirrored)
 from .plot import plot_cumulative, plot_regression
 from .export import load_detector, pretrained
@@ -69,15 +70,7 @@ def labels_near(
 )->LandmarkSet:
     "Annotated images, which may lie among those to predict; raises ValueError where there is nothing to be used"
     own = root is not None or what in DATASETS or images is None or not Path(images).is_dir()
-    for place in [root] if own else [None,images]:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter('always')
-            try: s = open_labels(what, place, **reader)
-            except ValueError as e: error = e
-            else: break
-    else: raise error
-    for w in said: warnings.warn(w.message, stacklevel=2)
-    return s
+    return first_read(lambda place: open_labels(what, place, **reader), [root] if own else [None,images])
 
 # %% ../nbs/10b_points.ipynb #1dad346f
 _EYES = ('left_eye','right_eye'),('left_eye_0','right_eye_3'),('p36','p45')
@@ -216,7 +209,7 @@ def fit_points(
     groups=None # (N,) see `fit_few`
 )->LinearRegressor: # NaN for points that no image has
     "Each point fitted on the images that have it, in the way that suits their number"
-    there = (y.isfinite().all(-1)&x.isfinite().flatten(1).all(1)[:,None]).T # (L,N)
+    there = (y.isfinite().all(-1)&_whole(x)[:,None]).T # (L,N)
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)
     W,b,with_bias = torch.full((2*len(names),x[0].numel()), torch.nan),torch.zeros(2*len(names)),False
     for mask in there.unique(dim=0): # points that the same images have are fitted together
