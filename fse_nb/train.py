@@ -583,7 +583,7 @@ def fit_recipe(self:LandmarkLearner,
 @patch
 def measure(self:LandmarkLearner)->dict: # name of a loss or metric → its value on the held-out pairs
     "How good the detector is now, at the full resolution; the recorder keeps the values of the epochs"
-    values = self.recorder.values # validate() begins a new list
+    values = getattr(self.recorder, 'values', []) # validate() begins a new list
     self.anneal.set(1.) # a run of a few steps ends below the full resolution
     with self.no_bar(): found = self.validate()
     self.recorder.values = values
