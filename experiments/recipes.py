@@ -72,11 +72,10 @@ class Curve(Callback):
     def row(self):
         "What is known without labels"
         loss,clock = self.learn.loss_func,self.learn.clock.now()
-        weights = {k:getattr(loss, k) for k in ('gamma','var_weight') if hasattr(loss, k)}
         names,values = self.recorder.metric_names[1:-1],self.recorder.values[-1]
         return dict(epoch=self.epoch, pairs=(self.epoch+1)*len(self.dls.train)*self.dls.train.bs,
                     **{k:round(v, 1) for k,v in clock.items()}, scale=self.learn.model.geometry.scale,
-                    **weights, lr=self.opt.hypers[-1]['lr'],
+                    gamma=loss.gamma, var_weight=loss.var_weight, lr=self.opt.hypers[-1]['lr'],
                     **{k:float(v) for k,v in zip(names, values)})
 
     def after_epoch(self):
