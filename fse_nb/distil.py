@@ -108,7 +108,7 @@ class DistilPairs(WarpPairs):
         own = slice(rank*len(x), (rank+1)*len(x))
         draw = lambda: self.warps.g2(n_ranks*len(x), generator, x.device)[own]
         seen = [view_landmarks(self.teacher, x, draw(), self.padding_mode) for _ in range(self.n_views)]
-        self.points = torch.stack(seen).mean(0)
+        self.taught = torch.stack(seen).mean(0)
         if not self.training: return pairs
         self.g1,self.g2 = draw(),draw()
         views = torch.cat([warped_view(self.geometry, x, g, self.padding_mode) for g in (self.g1,self.g2)])
@@ -121,7 +121,7 @@ class DistilPairs(WarpPairs):
         side = pairs.shape[-1]//get_model(self.model).stride
         first,second = (g.grid(side, side, extent=self.extent) for g in (self.g1,self.g2))
         if not self.training: second = compose_grid(self.g1, second) # x' is a view of x
-        return torch.cat([first,second])/self.extent,self.points/self.extent
+        return torch.cat([first,second])/self.extent,self.taught/self.extent
 
 # %% ../nbs/05b_distil.ipynb #0deb6510
 @patch
