@@ -78,11 +78,11 @@ def plan_run(
 ENOUGH,TOY_PAIRS = 12000,16000
 
 def distil_share(
-    s # arguments of `fse_train`: distil, recipe
+    s # arguments of `fse_train`: distil, recipe, folder, dataset
 )->float:
-    "Epochs of distillation for each of training: as asked for, otherwise three tenths, or none for the paper's recipe"
+    "Epochs of distillation for each of training: as asked for; else .3, or none for the paper's recipe and toy faces"
     if s.distil is not None: return s.distil
-    return 0. if s.recipe=='paper' else .3
+    return 0. if s.recipe=='paper' or is_toy(s) else .3
 
 def planned(
     learn:LandmarkLearner,
