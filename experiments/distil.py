@@ -41,14 +41,14 @@ def held_sets(category, geometry, folders):
 class RoundRows(Callback):
     "After each epoch: round, pairs, time of training, metrics without labels, error on held-out rows; kept in a file"
     order = Checkpoint.order-5 # an epoch counts as done when its row is written
-    def __init__(self, labelled, file, seed):
-        self.labelled,self.file,self.seed = labelled,file,seed
+    def __init__(self, labelled, file):
+        self.labelled,self.file = labelled,file
         self.rows = json.loads(file.read_text()) if file.exists() else []
 
     def before_train(self): self.since = time.process_time()
     def after_train(self): self.spent = time.process_time()-self.since
     def after_epoch(self):
-        step = dict(round=self.warp_pairs.seed-self.seed, epoch=self.epoch)
+        step = dict(round=self.warp_pairs.round, epoch=self.epoch)
         self.rows = [r for r in self.rows if (r['round'],r['epoch'])<tuple(step.values())]
         last = self.rows[-1] if self.rows else dict(pairs=0, core_seconds=0)
         row = step|dict(pairs=last['pairs']+len(self.dls.train)*self.dls.train.bs,
@@ -94,7 +94,7 @@ def main():
     if args.restart: file('rows.json').unlink(missing_ok=True)
     before = measured(learn, held, rows)
     print('before', before, flush=True)
-    curve = RoundRows(next(iter(rows.values()), None), file('rows.json'), args.seed)
+    curve = RoundRows(next(iter(rows.values()), None), file('rows.json'))
     learn.distil(args.n_epoch, args.rounds, args.views, args.lr, args.var_weight, cbs=[curve],
                  checkpoint=file('checkpoint.safetensors'), resume=not args.restart)
     model,after,last = learn.model,measured(learn, held, rows),curve.rows[-1]

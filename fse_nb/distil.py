@@ -91,10 +91,18 @@ class DistilPairs(WarpPairs):
     def __init__(self,
         teacher:LandmarkDetector, # in evaluation mode
         n_views:int=4, # views of each image that the teacher sees
+        round:int=1, # of distillation; each has training warps of its own
         **kwargs # of `WarpPairs`
     ):
         super().__init__(**kwargs)
-        self.teacher,self.n_views = teacher,n_views
+        self.teacher,self.n_views,self.round = teacher,n_views,round
+
+    def generator(self,
+        step:int, # of the round, or of the validation
+        stream:int=0 # 0 is training, 1 validation
+    )->torch.Generator:
+        "As `WarpPairs.generator`: held-out pairs are the same as in training, in each round"
+        return super().generator(step if stream else step+self.round*100_000, stream)
 
     def make(self,
         x:Tensor, # squares (B,C,size,size) in [-1,1]
@@ -152,7 +160,7 @@ def distil(self:LandmarkLearner,
                 going_on = [Resume(file)] if file and resume and file.exists() else []
                 schedule = dict(lr=combined_cos(.25, lr/25, lr, lr/1e4), mom=combined_cos(.25, *self.moms))
                 teacher = deepcopy(get_model(self.model)).eval().requires_grad_(False)
-                maker = DistilPairs(teacher, n_views, warps=own.warps, geometry=own.own_geometry, seed=own.seed+k,
+                maker = DistilPairs(teacher, n_views, k, warps=own.warps, geometry=own.own_geometry, seed=own.seed,
                                     padding_mode=own.padding_mode)
                 with self.added_cbs(maker):
                     self.fit(n_epoch, lr=lr, wd=self.recipe.wd, reset_opt=True,

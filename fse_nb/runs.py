@@ -410,7 +410,9 @@ def finish(
     "Write the results of a run, and say how it went; a failure raises ValueError, and leaves the detector"
     values,names = learn.recorder.values,list(learn.recorder.metric_names[1:-1])
     write_bytes(s.out/'history.csv', pd.DataFrame(values, columns=names).rename_axis('epoch').to_csv().encode())
-    run |= dict(metrics=dict(train_loss=float(values[-1][0]), **finished), pairs=len(values)*run['plan']['epoch_size'])
+    size,distilled = run['plan']['epoch_size'],run['plan'].get('distil', 0)
+    run |= dict(metrics=dict(train_loss=float(values[-1][0]), **finished), pairs=(len(values)-distilled)*size)
+    if distilled: run['distil_pairs'] = distilled*size
     card = dict(config=learn.run_config, equivariance_px=run['metrics']['equivariance_px'])
     if s.dataset: card |= dict(category=DATASETS[s.dataset].about, licence=DATASETS[s.dataset].licence)
     file = s.out/'detector.safetensors'

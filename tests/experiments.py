@@ -20,6 +20,8 @@ RECORDS = dict(
               'eval_fewshot_methods':('percent','all_labels')},
     categories={'category_faces-10':('rotations','warps','inside','nearest','cfp')},
     confidence={'eval_confidence_faces-10':('annotated','coverage','error','within')},
+    distil={'distil_faces-10':('before','after','config','curve','chain','pairs','core_seconds','tests'),
+            'points_distil_faces-10':None},
     finetune={'finetune_faces-10_toy':('before','after','config','curve','core_seconds')},
     parsing={'parsing_faces-10-dilated':('config','classes','runs'),
              'parsing_probe_faces-10-dilated':('rows','classes')},
