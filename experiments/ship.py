@@ -1,6 +1,6 @@
 """Ship a trained detector: weights in float16 with confidence and provenance, and the card, into fse_nb/weights/
 
-    python experiments/ship.py runs/annealed_unet_k30_s0.safetensors faces-30 --category face
+    python experiments/ship.py runs/distil_faces_k30.safetensors faces-30 --category face
     python experiments/ship.py fse_nb/weights/faces-10.safetensors faces-10 --category face   # again, from what ships
     python experiments/ship.py --cards   # write all cards anew from the metadata
 
@@ -61,12 +61,12 @@ def recorded(folders, run, record=None):
     if not name or not file.is_file(): return {}
     said = read_record(file)
     numbers,machine = said['numbers'],said['machine']
-    last = numbers['curve'][-1]
+    last = numbers['curve'][-1]|numbers.get('after', {}) # a distillation measures once more in the end
     gpu = f", {machine['gpu']}" if machine['gpu'] else ''
     finished = (numbers.get('calls') or [said])[-1] # the call that ended the run
     out = dict(command=said['command'], commit=finished['commit'], record=f'results/{name}.json',
                machine=f"{machine['cpu']}, {machine['cores']} cores{gpu}", pairs=last['pairs'],
-               equivariance_px=last['equivariance_px'], train_seconds=last['seconds'])
+               equivariance_px=last['equivariance_px'])
     for key in ('cfp_test_percent','mean_shape_percent','trunk','chain','core_seconds'):
         if numbers.get(key) is not None: out[key] = numbers[key]
     for which,e in numbers.get('tests', {}).items(): out[f'{which}_test_percent'] = 100*e['error']['mean']
