@@ -180,9 +180,12 @@ def model_card(
     caveat = ('The landmarks have no names: which part of the object a landmark sits on is read off pictures. '
               'The detector does not search for the object: `fse_detect --find` does. '
               'A low confidence says that there may be none.')
-    rows = '\n'.join(f'| {a} | {b} |' for a,b in _errors(run, geometry)) or '| none recorded | |'
+    line = '\n'
+    rows = line.join(f'| {a} | {b} |' for a,b in _errors(run, geometry)) or '| none recorded | |'
     origin = 'command','pairs','machine','commit','record'
-    how = '\n'.join(f'- {k}: {run[k]}' for k in origin if run.get(k) is not None)
+    how = [f'- {k}: {run[k]}' for k in origin if run.get(k) is not None]
+    before = [f"results/{Path(o['record']).stem}.json" for o in run.get('chain') or [] if o.get('record')]
+    if before: how.append(f"- the runs before it: {', '.join(before)}")
     return f"""---
 library_name: fse_nb
 pipeline_tag: keypoint-detection
@@ -222,7 +225,7 @@ Licence of the data: {say('licence')}
 
 ## How it was trained
 
-{how or 'not stated'}
+{line.join(how) or 'not stated'}
 
 ## Use
 
