@@ -6,9 +6,9 @@
 No annotation takes part. On faces the error of five points is followed over the rounds on 1,000 held-out rows of the
 cfp *training* split, as in recipes.py, and measured before and after on those of MAFL's training part, too. Test
 splits are opened once, at the end, with --test. The state is kept in runs/; the same command continues an interrupted
-run (`--restart` begins anew; the time of a part that is done again is counted once). Landmarks of at most 300 held-out
-images go to results/points_NAME.json. `scatter_px` is how far one view lies from the mean of eight, on 300 held-out
-images, pixels of the square."""
+run (`--restart` begins anew; of an interrupted round only the time since it went on is counted). Landmarks of at most
+300 held-out images go to results/points_NAME.json. `scatter_px` is how far one view lies from the mean of eight, on
+300 held-out images, pixels of the square."""
 import json, time
 
 import torch
@@ -87,6 +87,7 @@ def main():
     geometry,warps = geometry_and_warps(args.data)
     train,held = (decoded(geometry, s, folders) for s in category.sets())
     epoch = args.pairs//args.rounds//args.n_epoch//args.bs*args.bs
+    if not epoch: raise SystemExit(f'--pairs is {args.pairs}, but each epoch of each round needs a batch of {args.bs}')
     dls = landmark_dls(train, held[:200], bs=args.bs, val_bs=50, seed=args.seed, epoch_size=epoch, with_points=False)
     torch.manual_seed(args.seed)
     learn = quiet_learner(dls, model.config['n_landmarks'], warps=warps, seed=args.seed, model=model)
@@ -106,7 +107,7 @@ def main():
                    chain_core_seconds=sum([o['core_seconds'] or 0 for o in chain], last['core_seconds']),
                    before=before, after=after, curve=curve.rows)
     save_detector(model, file('safetensors'), dict(data=args.data, record=name, **same))
-    held_points(model, held[:300], name, folders)
+    held_points(model, held[:300], name, folders, name)
     folders.record(name, start, **numbers)
     if args.test and rows:
         numbers['tests'] = tests(args.data, model, folders)

@@ -111,11 +111,11 @@ def tests(category, model, folders):
         out[which] = evaluation(model, s.train, s.test, s.eyes['eyes'], note=s.note)
     return out
 
-def held_points(model, held, name, folders):
+def held_points(model, held, name, folders, record=None):
     "Landmarks of held-out images in pixels of the square, for pictures without photographs"
     pts = to_pixels(detect(model, held), held.size, held.size)
     write_json(folders.results/f'points_{name}.json', dict(
-        record=f'recipe_{name}', size=held.size, points=np.round(pts.numpy(), 1).tolist(),
+        record=record or f'recipe_{name}', size=held.size, points=np.round(pts.numpy(), 1).tolist(),
         what=f'landmarks of {len(held)} held-out images, pixels of the square'))
 
 def value(text):

@@ -107,7 +107,7 @@ def fse_train(
     minutes:float=None, # length of the run (default: 30; the toy faces take 20 × 800 pairs, on any machine)
     epochs:int=None, # passes over the images, instead of minutes
     recipe:"one_of('RECIPES')"='annealed', # how to train
-    distil:float=None, # length of the distillation that follows, beside training (default: .3; toy faces, paper: 0)
+    distil:float=None, # epochs of distillation for each epoch of training (default: .3; toy faces, paper's recipe: 0)
     arch:"one_of('ARCHS')"=None, # body of the network (default: unet, or paper for --recipe paper)
     bs:int=16, # pairs in a batch
     seed:int=0, # of weights, order and warps

@@ -1,4 +1,4 @@
-"""A detector learns what it says on the average over many views of an image, and then says it of each view
+"""Warped views of one image give a detector slightly different landmarks. It learns to give their mean in each view
 
 Docs: https://fse-nb.github.io/fse_nb/distil.html.md"""
 
@@ -22,7 +22,8 @@ from .warps import FACES, ThinPlateWarp, WarpSampler, compose_grid, warp_image
 from .model import LandmarkDetector, evaluating, full_precision, spatial_softmax
 from .losses import _moments
 from .decode import Geometry, as_float, resize_to, to_channels
-from .detect import _batches, declared
+from .detect import _batches, _squares, declared
+from .many import fingerprint
 from .train import Checkpoint, GivenPairs, LandmarkLearner, Resume, WarpPairs
 
 # %% ../nbs/05b_distil.ipynb #5a584c9d
@@ -32,9 +33,13 @@ def warped_view(
     warp:ThinPlateWarp, # B warps from the views to the squares
     padding_mode:str='reflection' # what lies outside the image, see `warp_image`
 )->Tensor: # (B,channels,seen,seen), channels last
-    "What a detector sees of warped squares"
+    "What a detector sees of warped squares; raises ValueError for squares of another size"
+    if x.shape[-2:]!=(geometry.size,geometry.size):
+        raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector is '
+                         f'declared for squares of {geometry.size}: let Geometry.decode make them')
+    x = resize_to(to_channels(x, geometry.channels), round(geometry.size*geometry.scale), average=True)
     field = warp.grid(geometry.seen, geometry.seen, geometry.extent)
-    view = warp_image(to_channels(x, geometry.channels), field, padding_mode)
+    view = warp_image(x, field, padding_mode)
     return view.contiguous(memory_format=torch.channels_last)
 
 @torch.no_grad()
@@ -44,7 +49,7 @@ def view_landmarks(
     warp:ThinPlateWarp, # B warps from the views to the squares
     padding_mode:str='reflection' # as of `warped_view`
 )->Tensor: # (B,K,2) in [-1,1] of the square
-    "Landmarks that are found in a warped view of each image, carried back to the image"
+    "Landmarks that are found in a warped view of each image, carried back to the image; ValueError as `warped_view`"
     geometry = declared(model)
     return warp(model.landmarks(warped_view(geometry, x, warp, padding_mode))*geometry.extent)
 
@@ -54,16 +59,17 @@ def consensus(
     images, # Tensor (N,C,H,W) in [-1,1] or uint8, an `ImageCache`, or all that `Geometry.decode` takes
     n_views:int=8, # warped views of each image
     warps:WarpSampler=FACES.g2, # of the views
-    seed:int=0, # of the warps
+    seed:int=0, # of the warps, which depend on `bs` as well
     bs:int=64 # images in a batch
-): # (N,K,2) in [-1,1] of the square; (N,K): root mean square distance of one view from it
-    "Mean of the landmarks over warped views of each image, and how far the views scatter; ValueError for no views"
+): # means (N,K,2) and scatter (N,K), both in halves of the side of the square, which is [-1,1]²
+    """Mean of the landmarks over warped views of each image, and the root mean square distance of the views from it;
+    ValueError for no views, for a detector without geometry, and for floats outside of [-1,1]"""
     if n_views<1: raise ValueError(f'n_views is {n_views}, but at least one is needed')
     geometry,device,means,spreads = declared(model),next(model.parameters()).device,[],[]
     generator = torch.Generator().manual_seed(seed)
-    if not isinstance(images, Tensor): images = geometry.decode(images)
+    squares,_ = _squares(model, images)
     with evaluating(model):
-        for x in _batches(images, bs):
+        for x in _batches(squares, bs):
             x = as_float(x.to(device))
             if not geometry.border: x = resize_to(x, geometry.size)
             draw = lambda: warps(len(x), generator, device)
@@ -76,17 +82,18 @@ def consensus(
 @full_precision
 def distil_loss(
     scores:Tensor, # score maps (2B,K,h,w) of views: B of x, then B of x'
-    target, # fields (2B,h,w,2): where the pixels of the maps lie in the images; points (B,K,2); in the crop's frame
+    target, # a tuple: fields (2B,h,w,2), where the pixels of the maps lie in the images, and points (B,K,2)
     var_weight:float=.1 # weight of the variance of the maps
 )->Tensor: # a number
-    "Squared distance of the landmarks of views, carried to their images, from given points; and the maps' variance"
+    """Squared distance of the landmarks of views, carried to their images, from given points, and the maps' variance;
+    in the frame of the crop, so in squared halves of its side"""
     fields,points = target
     mean,var = _moments(spatial_softmax(scores), fields.flatten(1,2).to(scores))
     return (mean-torch.cat([points,points]).to(mean)).square().sum(-1).mean() + var_weight*var.mean()
 
 # %% ../nbs/05b_distil.ipynb #2d335d3a
 class DistilPairs(WarpPairs):
-    "Two views of each image, and as target where a teacher sees its landmarks, on the average of further views"
+    "Two views of each image; the target is the mean of the landmarks that a teacher finds in further views"
     name = 'warp_pairs' # what metrics ask for
     def __init__(self,
         teacher:LandmarkDetector, # in evaluation mode
@@ -102,15 +109,16 @@ class DistilPairs(WarpPairs):
         stream:int=0 # 0 is training, 1 validation
     )->torch.Generator:
         "As `WarpPairs.generator`: held-out pairs are the same as in training, in each round"
-        return super().generator(step if stream else step+self.round*100_000, stream)
+        return super().generator(step if stream else step+self.round*1_000_000, stream)
 
     def make(self,
         x:Tensor, # squares (B,C,size,size) in [-1,1]
         generator:torch.Generator, # of the warps
         geometry=None # instead of the callback's own
     )->Tensor: # (2B,channels,seen,seen): two views of B images; in validation x and x' of `WarpPairs`
-        "Views of images; keeps their warps and the landmarks of the teacher"
-        self.extent = self.geometry.extent
+        "Views of images; keeps their warps and the landmarks of the teacher; raises ValueError for another size"
+        geometry = geometry or self.geometry
+        self.extent = geometry.extent
         pairs = None if self.training else super().make(x, generator, geometry)
         rank,n_ranks = self.share
         own = slice(rank*len(x), (rank+1)*len(x))
@@ -119,7 +127,7 @@ class DistilPairs(WarpPairs):
         self.taught = torch.stack(seen).mean(0)
         if not self.training: return pairs
         self.g1,self.g2 = draw(),draw()
-        views = torch.cat([warped_view(self.geometry, x, g, self.padding_mode) for g in (self.g1,self.g2)])
+        views = torch.cat([warped_view(geometry, x, g, self.padding_mode) for g in (self.g1,self.g2)])
         return views.contiguous(memory_format=torch.channels_last)
 
     def target(self,
@@ -132,6 +140,9 @@ class DistilPairs(WarpPairs):
         return torch.cat([first,second])/self.extent,self.taught/self.extent
 
 # %% ../nbs/05b_distil.ipynb #0deb6510
+def _settings(lr, var_weight, n_views, k, teacher):
+    return dict(lr=lr, var_weight=var_weight, n_views=n_views, round=k, teacher=fingerprint(teacher))
+
 @patch
 def distil(self:LandmarkLearner,
     n_epoch:int=4, # epochs of a round, as long as those of the learner's training loader
@@ -139,32 +150,45 @@ def distil(self:LandmarkLearner,
     n_views:int=4, # views of each image that the teacher sees
     lr:float=1e-3, # highest learning rate
     var_weight:float=.1, # weight of the variance of the maps, see `distil_loss`
-    checkpoint=None, # file to save the state of the run to; its name gets the number of the round
-    resume:bool=False, # continue from the checkpoints that exist
-    cbs=None # further callbacks
+    checkpoint=None, # file to save the state of the run to: NAME1, NAME2, …, one for each round
+    resume:bool=False, # continue from the checkpoints that exist; otherwise those of an earlier run are removed
+    cbs=None # further callbacks; one that cancels the fit ends a round
 ):
-    """Train a fitted detector to say of one view what it says on the average of several; the epochs are added to those
-    of the recorder. Raises ValueError for given pairs, which are views of two images"""
+    """Train a fitted detector to say of one view what it says on the average of several. What the recorder holds is
+    added to what it held. Raises ValueError for given pairs, which are views of two images, for no views or
+    rounds, and for checkpoints of other settings or another teacher; NonFiniteLoss as any training"""
     if isinstance(self.warp_pairs, GivenPairs):
         raise ValueError('distillation takes views of one image: it cannot be done with GivenPairs')
     for name,value in (('n_views',n_views), ('rounds',rounds)):
         if value<1: raise ValueError(f'{name} is {value}, but at least one is needed')
+    files = [Path(checkpoint).with_stem(f'{Path(checkpoint).stem}{k}') if checkpoint else None
+             for k in range(1, rounds+1)]
     self.anneal.set(1.) # the full resolution, also after a short run
-    loss_func,own,anneal = self.loss_func,self.warp_pairs,self.anneal
-    values = list(getattr(self.recorder, 'values', []))
+    loss_func,own,anneal,config = self.loss_func,self.warp_pairs,self.anneal,self.run_config
+    held = {k:list(getattr(self.recorder, k, [])) for k in ('values','losses','lrs','iters')}
+    self.first_epoch = len(held['values']) # go on in the walk through the images
     self.loss_func = partial(distil_loss, var_weight=var_weight)
     try:
         with self.removed_cbs([own,anneal]):
-            for k in range(1, rounds+1):
-                file = Path(checkpoint).with_stem(f'{Path(checkpoint).stem}{k}') if checkpoint else None
-                going_on = [Resume(file)] if file and resume and file.exists() else []
-                schedule = dict(lr=combined_cos(.25, lr/25, lr, lr/1e4), mom=combined_cos(.25, *self.moms))
+            for k,file in enumerate(files, 1):
+                going_on = resume and file and file.exists()
+                for stale in files[k-1:]:
+                    if stale and not going_on: stale.unlink(missing_ok=True)
                 teacher = deepcopy(get_model(self.model)).eval().requires_grad_(False)
+                self.run_config = config|dict(distil=_settings(lr, var_weight, n_views, k, teacher))
                 maker = DistilPairs(teacher, n_views, k, warps=own.warps, geometry=own.own_geometry, seed=own.seed,
                                     padding_mode=own.padding_mode)
+                schedule = dict(lr=combined_cos(.25, lr/25, lr, lr/1e4), mom=combined_cos(.25, *self.moms))
+                kept = [Resume(file)] if going_on else []
+                if file: kept.append(Checkpoint(file))
                 with self.added_cbs(maker):
                     self.fit(n_epoch, lr=lr, wd=self.recipe.wd, reset_opt=True,
-                             cbs=[ParamScheduler(schedule), *going_on, *([Checkpoint(file)] if file else []), *L(cbs)])
-                values += list(self.recorder.values)
-    finally: self.loss_func = loss_func
-    self.recorder.values = values
+                             cbs=[ParamScheduler(schedule), *kept, *L(cbs)])
+                steps = len(held['losses'])
+                self.recorder.iters = [steps+i for i in self.recorder.iters]
+                for name in held: held[name] += getattr(self.recorder, name)
+                self.first_epoch += n_epoch
+        get_model(self.model).temperature = 1. # the maps are as narrow as training makes them
+    finally:
+        self.loss_func,self.run_config,self.first_epoch = loss_func,config,0
+        for name,held_before in held.items(): setattr(self.recorder, name, held_before)

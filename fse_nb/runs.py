@@ -94,13 +94,13 @@ def planned(
     "The plan of a run; where only minutes are known, steps are timed, and a run that is too short is warned of"
     loader = learn.dls.train
     step = loader.bs*loader.n_ranks # pairs of all processes
-    def with_distil(plan): # two rounds
-        return plan|dict(distil=2*max(1, round(distil*plan['n_epoch']/2))) if distil else plan
+    def rounds(n_epoch): return 2*max(1, round(distil*n_epoch/2)) if distil else 0 # epochs of two rounds
+    def with_distil(plan): return plan|dict(distil=rounds(plan['n_epoch'])) if distil else plan
     if epochs: return with_distil(dict(n_epoch=epochs, epoch_size=len(loader)*step))
     if pairs: return with_distil(dict(n_epoch=20, epoch_size=max(1, pairs//20//step)*step))
     print('timing this machine …', flush=True)
     minutes = minutes or 30
-    plan = plan_run(learn, minutes, distil=distil)
+    plan = plan_run(learn, minutes, distil=rounds(20)/20)
     if (total := plan['n_epoch']*plan['epoch_size'])<ENOUGH:
         print(f'{total:,} pairs are few: landmarks rarely follow before {ENOUGH:,}, '
               f'here --minutes {math.ceil(minutes*ENOUGH/total)}')

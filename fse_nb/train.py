@@ -500,6 +500,7 @@ class Diagnose(Callback):
 class LandmarkLearner(Learner):
     "A `Learner` that can start inside an epoch and shows pairs with their landmarks"
     start = 0,0 # (epoch, batch) of the next `fit`
+    first_epoch = 0 # of the walk through the images, at which the next `fit` begins
     def _do_fit(self):
         bar = getattr(self, 'progress', None)
         if self.start[0] and hasattr(bar, 'mbar'): bar.mbar.update(0) # starts its clock
@@ -509,7 +510,7 @@ class LandmarkLearner(Learner):
     def _do_epoch_train(self):
         self.dl,self._skip = self.dls.train,self.start[1]
         self.start = 0,0
-        if hasattr(self.dl, 'set_epoch'): self.dl.set_epoch(self.epoch, self._skip)
+        if hasattr(self.dl, 'set_epoch'): self.dl.set_epoch(self.first_epoch+self.epoch, self._skip)
         self._with_events(self.all_batches, 'train', CancelTrainException)
 
     def all_batches(self):

@@ -62,7 +62,7 @@ MUTATIONS = [
      'self.taught = torch.stack(seen).mean(0)',
      'self.taught = torch.stack(seen).mean(0).flip(0)'),
     ('each round begins with the same warps', '05b_distil',
-     'step if stream else step+self.round*100_000',
+     'step if stream else step+self.round*1_000_000',
      'step'),
     ('detection in training mode', '05a_detect',
      'with evaluating(model):',

@@ -63,6 +63,7 @@ def fifty_steps(tmp, command, *args, out, ranks=1, by=()):
                 *args, '--out', tmp/out, by=by)
     assert said.count('wrote ')==1, 'two processes say what was written'
     state,meta = load_tensors(tmp/out/'checkpoint.safetensors')
+    if (distilled := tmp/out/'distil2.safetensors').exists(): state = load_tensors(distilled)[0]
     weights = {k:v for k,v in state.items() if k.startswith('model.') and v.is_floating_point()}
     return weights,meta['parts']['recorder']['losses']
 
