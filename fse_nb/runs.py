@@ -70,8 +70,9 @@ def plan_run(
     at_low = time_step(learn, low)
     at_high = at_low if low==high else time_step(learn, high)
     seconds = np.interp(scales**2, [low**2,high**2], [at_low,at_high]).mean() + distil*DISTIL_COST*at_high
-    bs = learn.dls.train.bs*learn.dls.train.n_ranks
-    return dict(n_epoch=n_epoch, epoch_size=max(1, int(.93*60*minutes/seconds)//n_epoch//bs)*bs)
+    bs = learn.dls.train.bs*learn.dls.train.n_ranks # pairs of a step
+    steps = int(.93*60*minutes/seconds)
+    return dict(n_epoch=n_epoch, epoch_size=max(1, steps//n_epoch)*bs)
 
 # %% ../nbs/10a_runs.ipynb #b841aafa
 #: pairs after which landmarks of drawn faces follow, and what the drawn faces get by default
