@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 from fastcore.all import L, patch
 from fastai.basics import get_model
-from fastai.callback.schedule import ParamScheduler, combined_cos
 
 from .warps import FACES, ThinPlateWarp, WarpSampler, compose_grid, warp_image
 from .model import LandmarkDetector, evaluating, full_precision, spatial_softmax
 from .losses import _moments
-from .decode import Geometry, as_float, resize_to, to_channels
+from .decode import Geometry, as_float, resize_to
 from .detect import _batches, _squares, declared
 from .many import fingerprint
-from .train import Checkpoint, GivenPairs, LandmarkLearner, Resume, WarpPairs
+from .train import GivenPairs, LandmarkLearner, WarpPairs, _kept_in, _one_cycle, _seen_squares
 
 # %% ../nbs/05b_distil.ipynb #5a584c9d
 def warped_view(
@@ -34,12 +33,8 @@ def warped_view(
     padding_mode:str='reflection' # what lies outside the image, see `warp_image`
 )->Tensor: # (B,channels,seen,seen), channels last
     "What a detector sees of warped squares; raises ValueError for squares of another size"
-    if x.shape[-2:]!=(geometry.size,geometry.size):
-        raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector is '
-                         f'declared for squares of {geometry.size}: let Geometry.decode make them')
-    x = resize_to(to_channels(x, geometry.channels), round(geometry.size*geometry.scale), average=True)
     field = warp.grid(geometry.seen, geometry.seen, geometry.extent)
-    view = warp_image(x, field, padding_mode)
+    view = warp_image(_seen_squares(x, geometry), field, padding_mode)
     return view.contiguous(memory_format=torch.channels_last)
 
 @torch.no_grad()
@@ -140,9 +135,6 @@ class DistilPairs(WarpPairs):
         return torch.cat([first,second])/self.extent,self.taught/self.extent
 
 # %% ../nbs/05b_distil.ipynb #0deb6510
-def _settings(lr, var_weight, n_views, k, teacher):
-    return dict(lr=lr, var_weight=var_weight, n_views=n_views, round=k, teacher=fingerprint(teacher))
-
 @patch
 def distil(self:LandmarkLearner,
     n_epoch:int=4, # epochs of a round, as long as those of the learner's training loader
@@ -175,15 +167,13 @@ def distil(self:LandmarkLearner,
                 for stale in files[k-1:]:
                     if stale and not going_on: stale.unlink(missing_ok=True)
                 teacher = deepcopy(get_model(self.model)).eval().requires_grad_(False)
-                self.run_config = config|dict(distil=_settings(lr, var_weight, n_views, k, teacher))
+                self.run_config = config|dict(distil=dict(lr=lr, var_weight=var_weight, n_views=n_views, round=k,
+                                                          teacher=fingerprint(teacher)))
                 maker = DistilPairs(teacher, n_views, k, warps=own.warps, geometry=own.own_geometry, seed=own.seed,
                                     padding_mode=own.padding_mode)
-                schedule = dict(lr=combined_cos(.25, lr/25, lr, lr/1e4), mom=combined_cos(.25, *self.moms))
-                kept = [Resume(file)] if going_on else []
-                if file: kept.append(Checkpoint(file))
                 with self.added_cbs(maker):
                     self.fit(n_epoch, lr=lr, wd=self.recipe.wd, reset_opt=True,
-                             cbs=[ParamScheduler(schedule), *kept, *L(cbs)])
+                             cbs=[_one_cycle(lr, self.moms), *_kept_in(file, resume), *L(cbs)])
                 steps = len(held['losses'])
                 self.recorder.iters = [steps+i for i in self.recorder.iters]
                 for name in held: held[name] += getattr(self.recorder, name)

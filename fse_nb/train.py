@@ -35,6 +35,18 @@ from .detect import detect, detect_maps
 # %% ../nbs/05_train.ipynb #96e02e36
 _all_ = ['detect'] # made in 05a, and asked for here as well
 
+def _seen_squares(
+    x:Tensor, # squares (B,C,size,size) in [-1,1]
+    g:Geometry # of the detector
+)->Tensor: # (B,channels,s,s), s the size at the present scale
+    "Squares as they are warped; raises ValueError for images of another size"
+    if x.shape[-2:]!=(g.size,g.size):
+        raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector '
+                         f'is declared for squares of {g.size}: let landmark_dls or Geometry.decode make them')
+    x = to_channels(x, g.channels)
+    x = resize_to(x, round(g.size*g.scale), average=True)
+    return x
+
 class WarpPairs(Callback):
     "Turn images into stacked pairs (x, x') and the target into g2 on the score map, coordinates of the crop (Sec. 3)"
     order = -5 # before mixed precision enters autocast
@@ -81,15 +93,11 @@ class WarpPairs(Callback):
     )->Tensor: # (2B,channels,seen,seen): B of x, then B of x'
         "Pairs of images; keeps their warps and the extent of the crop. Raises ValueError for images of another size"
         g = geometry or self.geometry
-        if x.shape[-2:]!=(g.size,g.size):
-            raise ValueError(f'these images have {x.shape[-1]}×{x.shape[-2]} pixels (width × height), but the detector '
-                             f'is declared for squares of {g.size}: let landmark_dls or Geometry.decode make them')
-        x = to_channels(x, g.channels)
+        x = _seen_squares(x, g)
         rank,n_ranks = self.share
         own = slice(rank*len(x), (rank+1)*len(x))
         self.g1,self.g2 = (g[own] for g in self.present_warps(n_ranks*len(x), generator, x.device))
         self.extent = g.extent
-        x = resize_to(x, round(g.size*g.scale), average=True)
         crop = self.extent*x.shape[-1]
         x1,x2 = warp_pair(x, self.g1, self.g2, crop, out=g.seen, padding_mode=self.padding_mode)
         return torch.cat([x1,x2]).contiguous(memory_format=torch.channels_last)
@@ -556,6 +564,21 @@ class LandmarkLearner(Learner):
         return detect(model, images)[0],detect_maps(model, images)[0]
 
 # %% ../nbs/05_train.ipynb #31c4d670
+def _one_cycle(
+    lr:float, # highest learning rate
+    moms # of the learner
+)->ParamScheduler:
+    "The schedule of training and of distillation: up for a quarter of the run, then down"
+    return ParamScheduler(dict(lr=combined_cos(.25, lr/25, lr, lr/1e4), mom=combined_cos(.25, *moms)))
+
+def _kept_in(
+    checkpoint, # file to save the state of the run to, or None
+    resume:bool=False # continue from `checkpoint` if it exists
+)->list: # of callbacks
+    "What saves a run and goes on with it"
+    if not checkpoint: return []
+    return ([Resume(checkpoint)] if resume and Path(checkpoint).exists() else []) + [Checkpoint(checkpoint)]
+
 @patch
 def fit_recipe(self:LandmarkLearner,
     n_epoch:int, # epochs of the run; for the plateau schedule at most this many
@@ -567,14 +590,12 @@ def fit_recipe(self:LandmarkLearner,
     r = self.recipe
     cbs = L(cbs)
     if r.schedule=='one_cycle':
-        cbs += ParamScheduler(dict(lr=combined_cos(.25, r.lr/25, r.lr, r.lr/1e4), mom=combined_cos(.25, *self.moms)))
+        cbs += _one_cycle(r.lr, self.moms)
     elif r.schedule=='plateau':
         cbs += ReduceLROnPlateau(patience=r.patience, factor=10., min_lr=r.lr/10)
         cbs += EarlyStoppingCallback(patience=2*r.patience+1)
     else: raise ValueError(f"unknown schedule '{r.schedule}'; known: one_cycle, plateau")
-    if checkpoint:
-        if resume and Path(checkpoint).exists(): cbs += Resume(checkpoint)
-        cbs += Checkpoint(checkpoint)
+    cbs += _kept_in(checkpoint, resume)
     model = get_model(self.model)
     can_soften = hasattr(model, 'soften')
     if can_soften: model.soften(1/model.temperature) # a run goes on with the scores that training had made
