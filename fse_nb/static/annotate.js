@@ -22,7 +22,7 @@ export function fitView(im, box, share = 1, centre = [im.w / 2, im.h / 2]) { // 
 
 async function render({model, el}) {
   const waiting = new Map(), tab = Math.random().toString(36).slice(2);
-  let ids = 0, dead = false, s = null, info = {}, view = null, active = -1, tiles = [], list = {state: '', sure: [], labelled: []}, shown = [], queue = Promise.resolve(), dirty = 0;
+  let ids = 0, dead = false, s = null, info = {}, view = null, active = -1, tiles = [], list = {state: '', sure: [], labelled: []}, shown = [], queue = Promise.resolve(), work = Promise.resolve(), zoomed = false, dirty = 0;
   model.on('msg:custom', m => { waiting.get(m.id)?.(m); waiting.delete(m.id); });
   const ask = (what, more = {}) => new Promise(done => { waiting.set(++ids, done); model.send({id: ids, ask: what, tab, ...more}); });
   const picture = model.picture ? async (i, side) => model.picture(i, side) : async (i, side) => (await ask('picture', {i, side})).uri;
@@ -65,7 +65,9 @@ async function render({model, el}) {
   const lacking = () => info.names.findIndex((_, k) => s.visible[k] === UNTOUCHED && !place(k));
   const size = () => [svg.clientWidth || 1, svg.clientHeight || 1], unit = () => view[2] / size()[0]; // pixels of the image in one of the screen
   const clamp = (x, y) => [Math.max(-.5, Math.min(s.w - .5, x)), Math.max(-.5, Math.min(s.h - .5, y))];
-  function whole() { view = s && s.w ? fitView(s, size(), 1.04) : [0, 0, 1, 1]; }
+  const begin = f => work = work.then(f, f); // one thing after the other: what changes the image that is shown
+  const go = i => begin(() => open(i));
+  function whole() { zoomed = false; view = s && s.w ? fitView(s, size(), 1.04) : [0, 0, 1, 1]; }
   function take(r) { // status
     if (failed(r)) return;
     info = {...info, ...r};
@@ -108,35 +110,38 @@ async function render({model, el}) {
     if (await send(true)) { s.done = true; next(); }
   }
 
-  async function next(aside = false) {
+  const next = (aside = false) => begin(async () => {
     await queue;
-    const r = await ask('next', aside ? {i: s.i} : {});
+    const r = await ask('next', aside && s ? {i: s.i} : {});
     take(r);
     refilter();
     if (r.i == null && !r.error) { s = null; stage.classList.add('fse-ann-all'); empty.hidden = false; empty.replaceChildren(h('p', {}, 'All images are labelled.')); return; }
     if (!r.error) await open(r.i);
-  }
+  });
 
-  async function step(what) { // undo or redo
+  const step = what => begin(async () => { // undo or redo
     await queue;
     const r = await ask(what);
     take(r);
     if (!r.error && r.i != null) { await open(r.i); await relist(); }
-  }
+  });
 
-  async function open(i) {
+  async function open(i) { // the same image again, as after undo, keeps what part is seen and the selected point
+    await queue;
     const o = await ask('open', {i});
     if (failed(o)) return;
+    const source = o.problem ? '' : await picture(i, 2048), again = s?.i === i;
     s = {...o, points: o.points ?? []};
     empty.hidden = !o.problem;
     if (o.problem) empty.replaceChildren(h('p', {}, `${o.name} cannot be read: ${o.problem}`), button('Next image', () => next(true)));
     title.textContent = o.name;
-    image.setAttribute('href', o.problem ? '' : await picture(i, 2048));
+    image.setAttribute('href', source);
     if (!o.problem) for (const [k, v] of [['x', -.5], ['y', -.5], ['width', o.w], ['height', o.h]]) image.setAttribute(k, v);
     image.setAttribute('preserveAspectRatio', 'none');
     tiles = [];
-    whole();
-    active = o.problem ? -1 : lacking();
+    if (!again) { whole(); active = -1; }
+    if (o.problem) active = -1;
+    else if (lacking() >= 0) active = lacking();
     draw();
     show(i);
     if (!el.contains(document.activeElement) || document.activeElement.closest('.fse-ann-stage, .fse-ann-done')) svg.focus({preventScroll: true});
@@ -222,7 +227,7 @@ async function render({model, el}) {
     const im = h('img', {alt: '', loading: 'lazy', draggable: 'false', width: 64, height: 64});
     picture(i, 160).then(u => { if (u) im.src = u; });
     im.onerror = () => im.remove();
-    return h('button', {type: 'button', class: 'fse-ann-tile', 'data-i': i, onclick: async () => { await queue; open(i); }}, im);
+    return h('button', {type: 'button', class: 'fse-ann-tile', 'data-i': i, onclick: () => go(i)}, im);
   }
   function show(i) { // in the strip
     const at = shown.indexOf(i);
@@ -235,7 +240,7 @@ async function render({model, el}) {
     if (!s?.w) return;
     const most = fitView(s, size(), 1.04)[2], w = Math.max(8, Math.min(most, view[2] * f)), g = w / view[2];
     if (w === most) whole();
-    else view = [at[0] + (view[0] - at[0]) * g, at[1] + (view[1] - at[1]) * g, w, view[3] * g];
+    else { zoomed = true; view = [at[0] + (view[0] - at[0]) * g, at[1] + (view[1] - at[1]) * g, w, view[3] * g]; }
     draw();
   }
   const fingers = new Map();
@@ -272,11 +277,11 @@ async function render({model, el}) {
     if (first) active = lacking();
   });
   svg.addEventListener('pointercancel', e => { fingers.delete(e.pointerId); start = null; });
-  const leaf = d => { const k = shown.indexOf(s?.i); if (k >= 0 && shown[k + d] != null) queue.then(() => open(shown[k + d])); };
+  const leaf = d => begin(async () => { const k = shown.indexOf(s?.i); if (k >= 0 && shown[k + d] != null) await open(shown[k + d]); });
   const pressed = {
     Enter: () => finish(), h: () => setState(HIDDEN), m: () => setState(MISSING), Delete: () => setState(MISSING), z: e => step(e.shiftKey ? 'redo' : 'undo'), y: () => step('redo'), n: () => next(true), '[': () => leaf(-1), ']': () => leaf(1),
     '+': () => zoom(.8), '=': () => zoom(.8), '-': () => zoom(1.25), 0: () => { whole(); draw(); }, '?': () => help.showModal(), ' ': () => layer.setAttribute('visibility', 'hidden'),
-    f: () => { const p = active >= 0 && place(active); if (p) { view = fitView(s, size(), .25, [p[0] + .5, p[1] + .5]); draw(); } },
+    f: () => { const p = active >= 0 && place(active); if (p) { zoomed = true; view = fitView(s, size(), .25, [p[0] + .5, p[1] + .5]); draw(); } },
     Escape: () => { active = -1; draw(); },
   };
   function onkey(e) {
@@ -290,7 +295,7 @@ async function render({model, el}) {
   const onup = e => { if (e.key === ' ') layer.removeAttribute('visibility'); };
   home.addEventListener('keydown', onkey);
   home.addEventListener('keyup', onup);
-  const resized = new ResizeObserver(() => { if (s?.w) { whole(); draw(); thumbs(); } });
+  const resized = new ResizeObserver(() => { if (s?.w) { if (!zoomed) whole(); draw(); thumbs(); } });
   resized.observe(svg);
   const timer = setInterval(async () => { if (!document.hidden && !dead && !dirty) take(await ask('status')); }, 2000);
 
@@ -299,10 +304,10 @@ async function render({model, el}) {
   formats.append(...info.formats.map(o => h('option', {value: o}, o)));
   progressed();
   await relist();
-  if (info.start != null) await open(info.start);
+  if (info.start != null) await go(info.start);
   else { empty.hidden = false; empty.replaceChildren(h('p', {}, info.labelled ? 'All images are labelled.' : 'No image can be labelled.')); }
   if (!info.labelled && !sessionStorageSeen()) help.showModal();
-  el.fseAnnotator = {state: () => s, info: () => info, idle: () => queue};
+  el.fseAnnotator = {state: () => s, info: () => info, idle: async () => { await queue; await work; }};
   return () => { dead = true; clearInterval(timer); resized.disconnect(); home.removeEventListener('keydown', onkey); home.removeEventListener('keyup', onup); };
 }
 
