@@ -10,9 +10,9 @@ needs beside PyTorch 2.11 and torchvision on Python 3.12. Without FSE_DATA, draw
 
 The run does the most valuable first, and writes each part as it ends: (a) the notebooks of the library on the device,
 cell by cell, those flagged `cuda` included; (b) pairs a second of the training step and of the bare network, by
-precision, batch and K; (c) our recipe, K = 10, 30 and 50, and (d) the paper's, K = 10, its learning rate a tenth for
-the last fifth, side by side, as many pairs as fit. Each training leaves its curve, its weights, and its errors on cfp
-and MAFL."""
+precision, batch and K; (c) our recipe, K = 10, 30 and 50, distillation included, and (d) the paper's, K = 10, its
+learning rate a tenth for the last fifth, side by side, as many pairs as fit. Each training leaves its curve, its
+weights, and its errors on cfp and MAFL."""
 import io, json, os, subprocess, sys, tarfile, time, traceback
 from contextlib import nullcontext
 from pathlib import Path
@@ -48,7 +48,7 @@ from common import Folders, decoded, evaluation, parser, percent, quiet_learner
 from fse_nb.data import EYES, Geometry, ImageCache, celeba, cfp, landmark_dls, mafl, toy_faces
 from fse_nb.export import save_detector
 from fse_nb.results import origin
-from fse_nb.runs import step_seconds
+from fse_nb.runs import plan_run
 from fse_nb.store import write_bytes, write_json
 from fse_nb.warps import FACES
 
@@ -250,12 +250,12 @@ def speed(run):
 
 # ---- (c), (d) trainings
 
-#: name → K, recipe, pairs in a batch, arguments of the learner, share of the run at a tenth of the rate (of the paper)
+#: name → K, recipe, pairs in a batch, share of the run at a tenth of the rate (of the paper; ours distil instead)
 TRAININGS = dict(
-    ours_k10=(10, 'annealed', 64, {}, None),
-    ours_k30=(30, 'annealed', 64, {}, None),
-    ours_k50=(50, 'annealed', 64, {}, None),
-    paper_k10=(10, 'paper', 16, {}, .2))
+    ours_k10=(10, 'annealed', 64, None),
+    ours_k30=(30, 'annealed', 64, None),
+    ours_k50=(50, 'annealed', 64, None),
+    paper_k10=(10, 'paper', 16, .2))
 
 class Deadline(Callback):
     "End a run that would not be ready in time"
@@ -266,36 +266,37 @@ class Deadline(Callback):
 class Rows(Callback):
     "The curve, written after each epoch"
     order = 70
-    def __init__(self, file): self.file,self.rows,self.began = file,[],time.time()
+    def __init__(self, file): self.file,self.rows,self.began,self.pairs = file,[],time.time(),0
     def after_epoch(self):
         names,values = self.recorder.metric_names[1:-1],self.recorder.values[-1]
-        pairs = (self.epoch+1)*len(self.dls.train)*self.dls.train.bs
-        self.rows.append(dict(epoch=self.epoch, pairs=pairs, seconds=round(time.time()-self.began, 1),
+        self.pairs += len(self.dls.train)*self.dls.train.bs
+        self.rows.append(dict(epoch=len(self.rows), pairs=self.pairs, seconds=round(time.time()-self.began, 1),
                               lr=self.opt.hypers[-1]['lr'], **{k:float(v) for k,v in zip(names, values)}))
         write_json(self.file, self.rows)
 
 def train(run, name, seconds):
     "One training, as many pairs as fit into the seconds, and its errors"
-    k,recipe,bs,changes,drop = TRAININGS[name]
+    k,recipe,bs,drop = TRAININGS[name]
     if run.smoke: k,bs = min(k, 4),4
     until = time.time()+seconds
     torch.manual_seed(0)
-    learn = run.learner(k, bs, recipe, **changes)
-    scales = [learn.recipe.scale(o) for o in np.linspace(.01, .99, 20)]
-    ends = sorted({min(scales),1.})
-    each = np.interp(scales, ends, [step_seconds(learn, o) for o in ends]).mean()
+    learn = run.learner(k, bs, recipe)
     n_epoch = 2 if run.smoke else 40
-    n_steps = n_epoch*2 if run.smoke else int(.8*seconds/each)
-    learn.dls.train.epoch_size = max(1, n_steps//n_epoch)*bs
+    n_distil = 0 if drop else 1 if run.smoke else 6 # epochs of each of two rounds
+    plan = dict(epoch_size=2*bs) if run.smoke else plan_run(learn, .86*seconds/60, n_epoch, distil=2*n_distil/n_epoch)
+    learn.dls.train.epoch_size = plan['epoch_size']
     rows = Rows(run.out/'runs'/f'{name}_curve.json')
     cbs = [rows,Deadline(until)]
-    if drop is None: learn.fit_recipe(n_epoch, cbs=cbs)
+    if drop is None:
+        learn.fit_recipe(n_epoch, cbs=cbs)
+        learn.distil(n_distil, rounds=2, cbs=cbs)
     else:
         lr = lambda pct: learn.recipe.lr*(1 if pct<1-drop else .1)
         learn.fit(n_epoch, lr=learn.recipe.lr, wd=learn.recipe.wd, cbs=[*cbs,ParamScheduler(dict(lr=lr))])
     learn.anneal.set(1.)
-    model,pairs = learn.model.cpu().eval(),rows.rows[-1]['pairs'] if rows.rows else 0
-    same = dict(config=learn.run_config, pairs=pairs, complete=len(rows.rows)==n_epoch, drop=drop)
+    model,pairs = learn.model.cpu().eval(),rows.pairs
+    same = dict(config=learn.run_config, pairs=pairs, drop=drop,
+                n_distil=2*n_distil, complete=len(rows.rows)==n_epoch+2*n_distil)
     save_detector(model, run.out/'runs'/f'{name}.safetensors', dict(record=f'gpu_{name}', **same))
     run.record(f'gpu_{name}', curve=rows.rows, **same)
     tests = {}
