@@ -1,5 +1,5 @@
 "What the experiments share: folders, data sets as a detector sees them, training, errors of regressed points"
-import argparse, tempfile, warnings
+import argparse, subprocess, tempfile, warnings
 from collections import namedtuple
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from fse_nb.data import DATASETS, EYES, FLIP, Geometry, ImageCache, cats, celeba
 from fse_nb.data import shoes, toy_faces, w300
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error, mean_shape_error
+from fse_nb.export import load_detector
 from fse_nb.model import evaluating
 from fse_nb.regress import fit_regressor, procrustes_mean
 from fse_nb.results import write_record
+from fse_nb.store import write_bytes
 from fse_nb.train import landmark_learner
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,17 @@ def parser(doc):
 def percent(summary): return f"{100*summary['mean']:.2f}%"
 
 def rounded(numbers, digits=3): return [round(o, digits) for o in numbers.tolist()]
+
+def detector_named(text, folders):
+    "The detector of a name, of a file, or of NAME@COMMIT: what was shipped as NAME then"
+    if '@' not in str(text): return load_detector(text)
+    name,commit = text.split('@')
+    file = folders.runs/f'{name}_{commit}.safetensors'
+    if not file.exists():
+        shown = subprocess.run(['git','show',f'{commit}:fse_nb/weights/{name}.safetensors'], cwd=ROOT, check=True,
+                               capture_output=True)
+        write_bytes(file, shown.stdout)
+    return load_detector(file)
 
 # ---- categories to train on
 

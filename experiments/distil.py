@@ -1,6 +1,6 @@
 """Distil a detector (05b): train it to say of one view what it says on the average of several; a record
 
-    python experiments/distil.py runs/annealed_unet_k10_s1.safetensors --pairs 48000 --test --name faces_k10
+    python experiments/distil.py faces-10@2d8d9ca --pairs 48000 --test --name faces_k10
     python experiments/distil.py shoes-8 --data shoes --pairs 24000 --name shoes_k8
 
 No annotation takes part. On faces the error of five points is followed over the rounds on 1,000 held-out rows of the
@@ -61,7 +61,7 @@ class RoundRows(Callback):
 
 def arguments():
     p = parser(__doc__)
-    p.add_argument('detector', nargs='?', default='faces-10', help='name or file of the teacher')
+    p.add_argument('detector', nargs='?', default='faces-10', help='the teacher: a name, a file, or NAME@COMMIT')
     p.add_argument('--data', choices=CATEGORIES, default='celeba')
     p.add_argument('--pairs', type=int, default=48000, help='length of the run, all rounds together')
     p.add_argument('--rounds', type=int, default=3, help='in each the student of the last one is the teacher')
@@ -81,7 +81,7 @@ def main():
     if args.smoke: args.data,args.pairs,args.rounds,args.views,args.bs,args.test = 'toy',32,2,2,8,True
     folders,start,category = Folders.of(args),origin(),CATEGORIES[args.data]
     args.start,args.trunk = args.detector,None
-    model,chain = begun(args, None)
+    model,chain = begun(args, None, folders)
     name = f"distil_{args.name or args.detector.rpartition('/')[2].removesuffix('.safetensors')}"
     file = lambda suffix: folders.runs/f'{name}.{suffix}'
     geometry,warps = geometry_and_warps(args.data)

@@ -2,20 +2,18 @@
 
     python experiments/ranking.py faces-10 faces-30 faces-30@def965f runs/slide_k30_s0.safetensors
 
-A detector is a name, a file, or NAME@COMMIT for the shipped file of an earlier commit. The measures are taken on the
+A detector is a name, a file, or NAME@COMMIT (what was shipped as NAME then). The measures are taken on the
 held-out images of CelebA; the errors are those of a linear map without bias, on 1,000 held-out rows of the cfp
 *training* split and of MAFL's training part, fitted on 2,000 others. No test split is opened."""
-import subprocess
 from pathlib import Path
 
 import numpy as np, torch
 from scipy.stats import spearmanr
 
-from common import ROOT, Folders, chosen, decoded, floats_of, held_rows, parser, regressed
+from common import Folders, chosen, decoded, detector_named, floats_of, held_rows, parser, regressed
 from fse_nb.coords import pixel_grid
 from fse_nb.data import celeba, cfp, mafl, toy_faces
 from fse_nb.detect import detect
-from fse_nb.export import load_detector
 from fse_nb.regress import landmarks_under_warps, procrustes_mean
 from fse_nb.results import origin
 from fse_nb.warps import ThinPlateWarp, warp_image
@@ -23,17 +21,6 @@ from fse_nb.warps import ThinPlateWarp, warp_image
 #: measure → +1 where more should be better, -1 where less should be
 MEASURES = dict(equivariance_px=-1, shape_to_noise=1, information=1, predicted_by_others=-1,
                 mean_image_affine=1, mean_image_bent=1)
-
-def loaded(text, folders):
-    "The detector that a word of the command line names"
-    if '@' not in text: return load_detector(text)
-    name,commit = text.split('@')
-    file = folders.runs/f'{name}_{commit}.safetensors'
-    if not file.exists():
-        shown = subprocess.run(['git','show',f'{commit}:fse_nb/weights/{name}.safetensors'], cwd=ROOT, check=True,
-                               capture_output=True)
-        file.write_bytes(shown.stdout)
-    return load_detector(file)
 
 def aligned(pts, shape):
     "Shapes (N,K,2) moved, turned and scaled onto a shape (K,2) by least squares"
@@ -105,7 +92,7 @@ def main():
     torch.manual_seed(0)
     rows = []
     for text in args.models or ['faces-10','faces-30','faces-50']:
-        model = loaded(text, folders)
+        model = detector_named(text, folders)
         g,label = model.geometry,text if '@' in text else Path(text).stem
         if args.smoke:
             held,sets = g.decode(toy_faces(40, seed=1)),dict(toy=held_rows(g.decode(toy_faces(60, seed=2)), 20, 40))

@@ -15,12 +15,12 @@ import ast, json, time
 import numpy as np, torch
 from fastai.basics import Callback, CancelFitException
 
-from common import (CATEGORIES, Folders, decoded, evaluation, geometry_and_warps, held_rows, labelled, parser, percent,
-                    quiet_learner, regressed)
+from common import (CATEGORIES, Folders, decoded, detector_named, evaluation, geometry_and_warps, held_rows, labelled,
+                    parser, percent, quiet_learner, regressed)
 from fse_nb.coords import to_pixels
 from fse_nb.data import cfp, landmark_dls
 from fse_nb.detect import detect
-from fse_nb.export import load_detector, save_detector
+from fse_nb.export import save_detector
 from fse_nb.results import origin
 from fse_nb.runs import plan_run
 from fse_nb.store import write_json
@@ -142,8 +142,8 @@ def arguments():
     p.add_argument('--set', nargs='*', default=[], metavar='FIELD=VALUE', help='fields of the recipe to change')
     p.add_argument('--pose', action='store_true',
                    help='g1 turns, shifts and scales as well, so that no image of a pair is upright')
-    p.add_argument('--trunk', help='start from the body of this detector (name or file), with a new last layer')
-    p.add_argument('--start', help='go on training this detector (name or file)')
+    p.add_argument('--trunk', help='start from the body of a detector (name, file, NAME@COMMIT), with a new last layer')
+    p.add_argument('--start', help='go on training this detector (a name, a file, NAME@COMMIT)')
     p.add_argument('--name', help='of the record; default: RECIPE_ARCH_kK_sSEED')
     p.add_argument('--test', action='store_true', help='open the test splits at the end')
     p.add_argument('--restart', action='store_true', help='begin anew, although there is a checkpoint')
@@ -153,10 +153,10 @@ def smoke(args):
     "Settings that take seconds"
     args.data,args.pairs,args.n_epoch,args.bs,args.every,args.test = 'toy',64,2,8,1,True
 
-def begun(args, k):
+def begun(args, k, folders):
     "The detector that a run starts from, or None, and the runs before it"
     if not (args.trunk or args.start): return None,[]
-    old = load_detector(args.start or args.trunk)
+    old = detector_named(args.start or args.trunk, folders)
     chain = old.run.get('chain', [])+[{x:old.run.get(x) for x in ('record','name','pairs','core_seconds')}]
     return (old if args.start else old.with_landmarks(k)).train(),chain
 
@@ -177,7 +177,7 @@ def main():
     if args.smoke: smoke(args)
     folders,start,category = Folders.of(args),origin(),CATEGORIES[args.data]
     k = args.k or category.n_landmarks
-    model,chain = begun(args, k)
+    model,chain = begun(args, k, folders)
     arch = model.config['arch'] if model else args.arch or ('paper' if args.recipe=='paper' else DEFAULT_ARCH)
     name = args.name or f'{args.recipe if args.data=="celeba" else args.data}_{arch}_k{k}_s{args.seed}'
     file = lambda suffix: folders.runs/f'{name}.{suffix}'
