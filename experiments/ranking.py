@@ -1,26 +1,32 @@
 """Which measure without labels ranks face detectors as annotated error does? results/ranking.json
 
-    python experiments/ranking.py faces-10 faces-30 faces-30@def965f runs/slide_k30_s0.safetensors
+    python experiments/ranking.py faces-10 faces-30 faces-30@def965f --groups new new old
+    python experiments/ranking.py runs/a.safetensors runs/b.safetensors runs/c.safetensors --name ranking_seeds
+    python experiments/ranking.py --data toy fse_out/seed*/detector.safetensors --name ranking_toy
 
-A detector is a name, a file, or NAME@COMMIT (what was shipped as NAME then). The measures are taken on the
-held-out images of CelebA; the errors are those of a linear map without bias, on 1,000 held-out rows of the cfp
-*training* split and of MAFL's training part, fitted on 2,000 others. No test split is opened."""
+A detector is a name, a file, or NAME@COMMIT (what was shipped as NAME then). `relative_error` (05c) is taken on 3,000
+training images of CelebA, `unrelated_error` is the same where detectors of a group are not asked for each other's
+landmarks; the other measures are taken on the held-out images. The errors are those of a linear map without bias, on
+1,000 held-out rows of the cfp *training* split and of MAFL's training part, fitted on 2,000 others, or on 1,000 drawn
+faces. No test split is opened."""
 from pathlib import Path
 
 import numpy as np, torch
 from scipy.stats import spearmanr
 
-from common import Folders, chosen, decoded, detector_named, floats_of, held_rows, parser, regressed
+from common import Folders, chosen, decoded, detector_named, floats_of, held_rows, parser, regressed, rounded
+from fse_nb.choose import cross_errors, relative_errors
 from fse_nb.coords import pixel_grid
 from fse_nb.data import celeba, cfp, mafl, toy_faces
 from fse_nb.detect import detect
+from fse_nb.distil import consensus
 from fse_nb.regress import landmarks_under_warps, procrustes_mean
 from fse_nb.results import origin
 from fse_nb.warps import ThinPlateWarp, warp_image
 
 #: measure → +1 where more should be better, -1 where less should be
-MEASURES = dict(equivariance_px=-1, shape_to_noise=1, information=1, predicted_by_others=-1,
-                mean_image_affine=1, mean_image_bent=1)
+MEASURES = dict(relative_error=-1, unrelated_error=-1, scatter_px=-1, equivariance_px=-1, shape_to_noise=1,
+                information=1, predicted_by_others=-1, mean_image_affine=1, mean_image_bent=1)
 
 def aligned(pts, shape):
     "Shapes (N,K,2) moved, turned and scaled onto a shape (K,2) by least squares"
@@ -71,7 +77,9 @@ def measures(model, held, n_warps):
     noise = (g(y)-x).double()
     own = aligned(pts, shape)-shape
     images = floats_of(held)
+    scatter = consensus(model, held, seed=1)[1]
     return dict(equivariance_px=40*noise.norm(dim=-1).mean().item(),
+                scatter_px=scatter.square().mean().sqrt().item()*held.size/2,
                 shape_to_noise=(own.square().mean()/noise.square().mean()).sqrt().item(),
                 information=information(pts, noise),
                 predicted_by_others=predicted_by_others(pts),
@@ -81,31 +89,53 @@ def measures(model, held, n_warps):
 def correlations(rows):
     "Spearman's rank correlation of every measure (its sign turned such that 1 is best) with every error"
     errors = [k for k in rows[0] if k.endswith('_percent')]
+    known = {m:sign for m,sign in MEASURES.items() if m in rows[0]}
     return {m:{e:round(float(spearmanr([-sign*r[m] for r in rows], [r[e] for r in rows])[0]), 3) for e in errors}
-            for m,sign in MEASURES.items()} if len(rows)>2 else {}
+            for m,sign in known.items()} if len(rows)>2 else {}
+
+def images_of(args, g, folders):
+    "Images to compare on, held-out images, and by name of a set (rows to fit on, rows to test on)"
+    if args.data=='toy':
+        draw = lambda n, seed: g.decode(toy_faces(40 if args.smoke else n, seed=1000+seed, size=g.square))
+        labelled = draw(3000, 2)
+        return draw(3000, 0),draw(400, 1),dict(toy=held_rows(labelled, len(labelled)//3, len(labelled)*2//3))
+    sets = {s.name:held_rows(decoded(g, s, folders)) for s in (cfp(split='train'),mafl(split='train'))}
+    return (decoded(g, chosen(celeba(split='train'), 3000), folders),
+            decoded(g, chosen(celeba(split='test', mafl=True), 1000), folders), sets)
+
+def compared(landmarks, groups=None):
+    "Relative errors, to four digits"
+    errors = cross_errors(landmarks)
+    if groups: errors[torch.tensor([[a==b for b in groups] for a in groups])] = torch.nan
+    return rounded(relative_errors(errors), 4)
 
 def main():
     p = parser(__doc__)
-    p.add_argument('models', nargs='*', help='names, files, NAME@COMMIT')
+    p.add_argument('models', nargs='*', default=['faces-10','faces-30','faces-50'], help='names, files, NAME@COMMIT')
+    p.add_argument('--groups', nargs='*', help='the training that each comes from')
+    p.add_argument('--data', choices=('celeba','toy'), default='celeba')
+    p.add_argument('--name', default='ranking', help='of the record')
     args = p.parse_args()
+    if args.groups and len(args.groups)!=len(args.models): p.error('--groups names a training for each detector')
+    if args.smoke: args.data = 'toy'
     start,folders = origin(),Folders.of(args)
     torch.manual_seed(0)
-    rows = []
-    for text in args.models or ['faces-10','faces-30','faces-50']:
+    rows,landmarks = [],[]
+    for text in args.models:
         model = detector_named(text, folders)
-        g,label = model.geometry,text if '@' in text else Path(text).stem
-        if args.smoke:
-            held,sets = g.decode(toy_faces(40, seed=1)),dict(toy=held_rows(g.decode(toy_faces(60, seed=2)), 20, 40))
-        else:
-            held = decoded(g, chosen(celeba(split='test', mafl=True), 1000), folders)
-            sets = dict(cfp=held_rows(decoded(g, cfp(split='train'), folders)),
-                        mafl=held_rows(decoded(g, mafl(split='train'), folders)))
+        images,held,sets = images_of(args, model.geometry, folders)
+        label = text if '@' in text else Path(text).stem
+        if label=='detector': label = Path(text).parent.name # of fse_train
         row = dict(detector=label, n_landmarks=model.config['n_landmarks'], arch=model.config['arch'])
         row |= measures(model, held, n_warps=40 if args.smoke else 1000)
         row |= {f'{k}_percent':100*regressed(model, *s).mean().item() for k,s in sets.items()}
         rows.append({k:round(v, 4) if isinstance(v, float) else v for k,v in row.items()})
+        landmarks.append(detect(model, images))
         print(rows[-1], flush=True)
-    folders.record('ranking', start, rows=rows, rank_correlation=correlations(rows),
-                   images=f'{len(held)} held-out images of {"drawn faces" if args.smoke else "CelebA"}')
+    for name,groups in dict(relative_error=None, unrelated_error=args.groups).items():
+        if groups or name=='relative_error':
+            rows = [r|{name:e} for r,e in zip(rows, compared(landmarks, groups))]
+    about = f'{len(held)} held-out and {len(images)} other images of {"drawn faces" if args.data=="toy" else "CelebA"}'
+    folders.record(args.name, start, rows=rows, rank_correlation=correlations(rows), groups=args.groups, images=about)
 
 if __name__=='__main__': main()

@@ -117,12 +117,13 @@ def fse_train(
     cache:str=None, # folder for the decoded images (default: memory; above 2 GB a file in ~/.cache/fse_nb)
     finetune:"a_detector()"=None, # detector to start from: name or file
     find:"a_detector()"=None, # detector that looks for the object in each photograph first; its windows are trained on
+    seeds:int=1, # trainings, of which the best is kept, chosen without labels: 3 or more
     rounds:int=1, # with --find: trainings at most, each on what the one before it finds, until that stands still
     device:"a_device()"=None, # where to compute
 ):
     "Train a landmark detector on images without labels"
     settings = TrainSettings(**locals())
-    with one_sentence('fse_train', Path(out)/('run.json' if rounds>1 else 'checkpoint.safetensors')):
+    with one_sentence('fse_train', Path(out)/('run.json' if max(rounds, seeds)>1 else 'checkpoint.safetensors')):
         from fse_nb.runs import train
         train(settings)
 

@@ -115,9 +115,7 @@ class DistilPairs(WarpPairs):
         geometry = geometry or self.geometry
         self.extent = geometry.extent
         pairs = None if self.training else super().make(x, generator, geometry)
-        rank,n_ranks = self.share
-        own = slice(rank*len(x), (rank+1)*len(x))
-        draw = lambda: self.warps.g2(n_ranks*len(x), generator, x.device)[own]
+        draw = lambda: self.own_warps(self.warps.g2, len(x), generator, x.device)
         seen = [view_landmarks(self.teacher, x, draw(), self.padding_mode) for _ in range(self.n_views)]
         self.taught = torch.stack(seen).mean(0)
         if not self.training: return pairs

@@ -8,7 +8,8 @@ Docs: https://fse-nb.github.io/fse_nb/runs.html.md"""
 __all__ = ['DISTIL_COST', 'ENOUGH', 'TOY_PAIRS', 'step_seconds', 'plan_run', 'distil_share', 'planned', 'geometry_for', 'is_toy',
            'training_images', 'learner_for', 'located', 'refuse', 'begun', 'resumed', 'found_in', 'SharedNorm',
            'together', 'EpochLines', 'fit_run', 'verdict', 'toy_errors', 'landmark_sheet', 'left_out', 'start_run',
-           'announce', 'finish', 'next_round', 'settled', 'say_results', 'train_once', 'train_rounds', 'train']
+           'announce', 'finish', 'next_round', 'settled', 'say_results', 'train_once', 'keep_best', 'train_seeds',
+           'train_rounds', 'train']
 
 # %% ../nbs/10a_runs.ipynb #eb06e54b
 import copy, json, math, sys, time
@@ -30,6 +31,7 @@ import fse_nb.distil # gives learners their distil
 from .errors import interocular_error, mean_shape_error
 from .regress import fit_regressor
 from .confidence import fit_confidence, fit_doubt
+from .choose import rank_detectors
 from .export import load_detector, pretrained, save_detector
 from .many import meet, of_first
 from .find import find_objects, fit_constellation, same_windows
@@ -165,7 +167,8 @@ def refuse(
     s # arguments of `fse_train`
 ):
     "Raise ValueError for what cannot succeed"
-    for name,value in (('n-landmarks',s.n_landmarks), ('bs',s.bs), ('epochs',s.epochs), ('rounds',s.rounds)):
+    for name,value in (('n-landmarks',s.n_landmarks), ('bs',s.bs), ('epochs',s.epochs), ('rounds',s.rounds),
+                       ('seeds',s.seeds)):
         if value is not None and value<1: raise ValueError(f'--{name} is {value}, but at least one is needed')
     if s.minutes is not None and not 0<s.minutes<math.inf:
         raise ValueError(f'--minutes is {s.minutes:g}: give how long the run may take, such as 30')
@@ -181,6 +184,8 @@ def refuse(
     if s.size and s.dataset and DATASETS[s.dataset].geometry.border:
         raise ValueError(f'{s.dataset} has a border round its images, and so a size of its own: leave out --size')
     if s.find and is_toy(s): raise ValueError('--find looks for the object in photographs: give their folder')
+    if s.seeds==2: raise ValueError('--seeds is 2, but only three detectors or more can be compared without labels')
+    if s.seeds>1 and s.rounds>1: raise ValueError('--seeds and --rounds both train several times: give one of them')
     if s.rounds>1 and not s.find: raise ValueError('--rounds look for the object: say with --find what looks first')
     if s.arch and s.finetune: raise ValueError('--finetune trains a network that is there: leave out --arch')
 
@@ -488,6 +493,42 @@ def train_once(
         finished = learn.measure() # in all processes, because fastai averages what each of them finds
         if not rank_distrib(): finish(learn, s, run, finished)
 
+# %% ../nbs/10a_runs.ipynb #01f65b86
+def keep_best(
+    s # arguments of `fse_train`
+):
+    "Compare the detectors of `train_seeds` on the images of their training, and copy the best of them into `s.out`"
+    names,device = [f'seed{s.seed+k}' for k in range(s.seeds)],pick_device(s.device)
+    found = {name:load_detector(s.out/name/'detector.safetensors').to(device) for name in names}
+    images,_,_ = training_images(s, found[names[0]].geometry, device)
+    try: table = rank_detectors(found, images)
+    except ValueError as e:
+        raise ValueError(f'the trainings in {s.out} are done, but cannot be compared ({e}): look at landmarks.png of '
+                         'each') from None
+    write_bytes(s.out/'ranking.csv', table.rename_axis('training').round(4).to_csv().encode())
+    files = [s.out/name for name in ('detector.safetensors','landmarks.png')]
+    for file in files: write_bytes(file, (s.out/table.index[0]/file.name).read_bytes())
+    errors = ', '.join(f'{name} {e:.3f}' for name,e in table.relative_error.items())
+    print(f'{table.index[0]} foretells best what the others find (relative errors: {errors})')
+    print(f"wrote {', '.join(map(str, (*files,s.out/'ranking.csv')))}")
+
+def train_seeds(
+    s, # arguments of `fse_train`, paths absolute
+    run:dict, # its record, see `train_once`
+    once=train_once # what a training does
+):
+    "Train with several seeds, a folder each, and keep the best"
+    if not rank_distrib():
+        s.out.mkdir(parents=True, exist_ok=True)
+        write_json(s.out/'run.json', run)
+    for k in range(s.seeds):
+        out = s.out/f'seed{s.seed+k}'
+        part = s._replace(seeds=1, seed=s.seed+k, out=out, resume=(out/'run.json').exists())
+        print(f'training {k+1} of {s.seeds}, in {out}', flush=True)
+        own = resumed(part)[1] if part.resume else begun(part)
+        if 'metrics' not in own: once(part, own)
+    if not rank_distrib(): keep_best(s)
+
 # %% ../nbs/10a_runs.ipynb #d26ea7b3
 def train_rounds(
     s, # arguments of `fse_train`, paths absolute
@@ -522,4 +563,4 @@ def train(
     "The work of `fse_train`"
     s = located(s)
     s,run = resumed(s) if s.resume else (s,begun(s))
-    (train_rounds if s.rounds>1 else train_once)(s, run)
+    (train_rounds if s.rounds>1 else train_seeds if s.seeds>1 else train_once)(s, run)

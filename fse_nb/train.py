@@ -24,7 +24,7 @@ from fastai.torch_core import show_images
 
 from .draw import show_landmarks
 from .store import load_tensors, save_tensors
-from .warps import FACES, WarpSamplers, warp_pair
+from .warps import FACES, ThinPlateWarp, WarpSampler, WarpSamplers, warp_pair
 from .model import LandmarkDetector, dead_channels, evaluating, map_std, reuse_memory
 from .model import soft_argmax, spatial_softmax
 from .losses import FactorizedLoss
@@ -86,6 +86,16 @@ class WarpPairs(Callback):
         run = (self.seed*2+stream)*1_000_003
         return torch.Generator().manual_seed((run*10_000_019+step) % 2**63)
 
+    def own_warps(self,
+        sampler:WarpSampler,
+        n:int, # warps of this process
+        generator:torch.Generator, # the same for all processes
+        device=None # where the warps live
+    )->ThinPlateWarp: # n of them
+        "The warps of this process among those that are drawn for all: several processes make the pairs of one"
+        rank,n_ranks = self.share
+        return sampler(n_ranks*n, generator, device)[rank*n:(rank+1)*n]
+
     def make(self,
         x:Tensor, # squares (B,C,size,size) in [-1,1], see `Geometry.size`
         generator:torch.Generator, # of the warps
@@ -94,9 +104,7 @@ class WarpPairs(Callback):
         "Pairs of images; keeps their warps and the extent of the crop. Raises ValueError for images of another size"
         g = geometry or self.geometry
         x = _seen_squares(x, g)
-        rank,n_ranks = self.share
-        own = slice(rank*len(x), (rank+1)*len(x))
-        self.g1,self.g2 = (g[own] for g in self.present_warps(n_ranks*len(x), generator, x.device))
+        self.g1,self.g2 = (self.own_warps(sampler, len(x), generator, x.device) for sampler in self.present_warps)
         self.extent = g.extent
         crop = self.extent*x.shape[-1]
         x1,x2 = warp_pair(x, self.g1, self.g2, crop, out=g.seen, padding_mode=self.padding_mode)
