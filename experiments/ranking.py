@@ -76,9 +76,11 @@ def measures(model, held, n_warps):
     x,y,g = landmarks_under_warps(model, held, n=n_warps, seed=0)
     noise = (g(y)-x).double()
     own = aligned(pts, shape)-shape
+    still = (g(y.mean(0).expand_as(y))-x.mean(0)).norm(dim=-1).mean(0) # what standing still would cost
     images = floats_of(held)
     scatter = consensus(model, held, seed=1)[1]
     return dict(equivariance_px=40*noise.norm(dim=-1).mean().item(),
+                share_static=(noise.norm(dim=-1).mean(0)>.5*still).double().mean().item(),
                 scatter_px=scatter.square().mean().sqrt().item()*held.size/2,
                 shape_to_noise=(own.square().mean()/noise.square().mean()).sqrt().item(),
                 information=information(pts, noise),

@@ -104,7 +104,7 @@ def fse_train(
     folder:str=None, # images of one kind of object, or with --dataset its folder (default: drawn toy faces)
     n_landmarks:int=10, # number of landmarks K
     size:int=None, # side of the squares, of which the central 4/5 are seen (default: 100, or as the data set says)
-    minutes:float=None, # length of the run (default: 30; the toy faces take 20 × 800 pairs, on any machine)
+    minutes:float=None, # length of the run (default: 30; the toy faces take 20 × 1,200 pairs, on any machine)
     epochs:int=None, # passes over the images, instead of minutes
     recipe:"one_of('RECIPES')"='annealed', # how to train
     distil:float=None, # epochs of distillation for each epoch of training (default: .3; toy faces, paper's recipe: 0)

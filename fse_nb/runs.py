@@ -78,7 +78,7 @@ def plan_run(
 
 # %% ../nbs/10a_runs.ipynb #b841aafa
 #: pairs after which landmarks of drawn faces follow, and what the drawn faces get by default
-ENOUGH,TOY_PAIRS = 12000,16000
+ENOUGH,TOY_PAIRS = 20000,24000
 
 def distil_share(
     s # arguments of `fse_train`: distil, recipe, folder, dataset
@@ -105,7 +105,7 @@ def planned(
     minutes = minutes or 30
     plan = plan_run(learn, minutes, distil=rounds(20)/20)
     if (total := plan['n_epoch']*plan['epoch_size'])<ENOUGH:
-        print(f'{total:,} pairs are few: landmarks rarely follow before {ENOUGH:,}, '
+        print(f'{total:,} pairs are few: landmarks often stand still before {ENOUGH:,}, '
               f'here --minutes {math.ceil(minutes*ENOUGH/total)}')
     return with_distil(plan)|dict(minutes=minutes)
 
