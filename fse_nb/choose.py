@@ -38,7 +38,7 @@ def cross_errors(
 
 # %% ../nbs/05c_choose.ipynb #3f0c5a24
 def relative_errors(
-    errors:Tensor # (D,D) of `cross_errors`; NaN where a detector was not asked for another's landmarks
+    errors:Tensor # (D,D) of `cross_errors`; NaN where a detector was not asked; taken as 1e-6 at least
 )->Tensor: # (D,), geometric mean 1; below 1 is better than the average of these detectors
     """r of the least-squares fit log e_ij = log r_i + log c_j; raises ValueError where the errors do not determine it:
     with fewer than three detectors, or too few of them that were asked for each other's landmarks"""
@@ -64,7 +64,7 @@ def _alike(models):
 def rank_detectors(
     models:dict, # name → detector with a `.geometry`; three or more
     images, # without labels, of the kind that they are for: Tensor, `ImageCache`, `LandmarkSet`, folder or files
-    groups:list|None=None, # the training that each comes from; default: each from one of its own
+    groups:list|None=None, # in the order of `models`, the training of each; default: each has its own
     n:int=3000, # images to take, spread over all
     ridge:float=1e-4 # see `cross_errors`
 )->pd.DataFrame: # by name, the best first: relative_error, n_landmarks
@@ -74,8 +74,8 @@ def rank_detectors(
     if len(groups)!=len(found): raise ValueError(f'{len(groups)} groups, but {counted(len(found), "detector")}')
     _alike(found)
     squares,_ = _squares(found[0], images)
-    if len(squares)<40: raise ValueError(f'{counted(len(squares), "image")} are too few: give 40 at least')
     squares = squares[np.unique(np.linspace(0, len(squares)-1, n).astype(int))]
+    if len(squares)<40: raise ValueError(f'{counted(len(squares), "image")} are too few: give 40 at least')
     errors = cross_errors([detect(m, squares) for m in found], ridge)
     errors[torch.from_numpy(groups[:,None]==groups)] = torch.nan
     table = pd.DataFrame(dict(relative_error=relative_errors(errors),

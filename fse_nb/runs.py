@@ -505,11 +505,15 @@ def keep_best(
     except ValueError as e:
         raise ValueError(f'the trainings in {s.out} are done, but cannot be compared ({e}): look at landmarks.png of '
                          'each') from None
+    runs = {name:json.loads((s.out/name/'run.json').read_text(encoding='utf-8')) for name in names}
+    table['equivariance_px'] = [runs[name]['metrics']['equivariance_px'] for name in table.index]
     write_bytes(s.out/'ranking.csv', table.rename_axis('training').round(4).to_csv().encode())
     files = [s.out/name for name in ('detector.safetensors','landmarks.png')]
     for file in files: write_bytes(file, (s.out/table.index[0]/file.name).read_bytes())
     errors = ', '.join(f'{name} {e:.3f}' for name,e in table.relative_error.items())
     print(f'{table.index[0]} foretells best what the others find (relative errors: {errors})')
+    kept = runs[table.index[0]]
+    print(verdict(kept['metrics'], int(table.n_landmarks.iloc[0]), kept['pairs'], files[0]))
     print(f"wrote {', '.join(map(str, (*files,s.out/'ranking.csv')))}")
 
 def train_seeds(
