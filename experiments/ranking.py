@@ -9,6 +9,7 @@ training images of CelebA, `unrelated_error` is the same where detectors of a gr
 landmarks; the other measures are taken on the held-out images. The errors are those of a linear map without bias, on
 1,000 held-out rows of the cfp *training* split and of MAFL's training part, fitted on 2,000 others, or on 1,000 drawn
 faces. No test split is opened."""
+import functools
 from pathlib import Path
 
 import numpy as np, torch
@@ -105,12 +106,6 @@ def images_of(args, g, folders):
     return (decoded(g, chosen(celeba(split='train'), 3000), folders),
             decoded(g, chosen(celeba(split='test', mafl=True), 1000), folders), sets)
 
-def compared(landmarks, groups=None):
-    "Relative errors, to four digits"
-    errors = cross_errors(landmarks)
-    if groups: errors[torch.tensor([[a==b for b in groups] for a in groups])] = torch.nan
-    return rounded(relative_errors(errors), 4)
-
 def main():
     p = parser(__doc__)
     p.add_argument('models', nargs='*', default=['faces-10','faces-30','faces-50'], help='names, files, NAME@COMMIT')
@@ -122,10 +117,10 @@ def main():
     if args.smoke: args.data = 'toy'
     start,folders = origin(),Folders.of(args)
     torch.manual_seed(0)
-    rows,landmarks = [],[]
+    rows,landmarks,sees = [],[],functools.cache(lambda g: images_of(args, g, folders)) # detectors often see alike
     for text in args.models:
         model = detector_named(text, folders)
-        images,held,sets = images_of(args, model.geometry, folders)
+        images,held,sets = sees(model.geometry)
         label = text if '@' in text else Path(text).stem
         if label=='detector': label = Path(text).parent.name # of fse_train
         row = dict(detector=label, n_landmarks=model.config['n_landmarks'], arch=model.config['arch'])
@@ -134,9 +129,10 @@ def main():
         rows.append({k:round(v, 4) if isinstance(v, float) else v for k,v in row.items()})
         landmarks.append(detect(model, images))
         print(rows[-1], flush=True)
-    for name,groups in dict(relative_error=None, unrelated_error=args.groups).items():
-        if groups or name=='relative_error':
-            rows = [r|{name:e} for r,e in zip(rows, compared(landmarks, groups))]
+    errors = cross_errors(landmarks)
+    compared = dict(relative_error=relative_errors(errors))
+    if args.groups: compared['unrelated_error'] = relative_errors(errors, args.groups)
+    for name,relative in compared.items(): rows = [r|{name:e} for r,e in zip(rows, rounded(relative, 4))]
     about = f'{len(held)} held-out and {len(images)} other images of {"drawn faces" if args.data=="toy" else "CelebA"}'
     folders.record(args.name, start, rows=rows, rank_correlation=correlations(rows), groups=args.groups, images=about)
 

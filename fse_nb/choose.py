@@ -38,12 +38,15 @@ def cross_errors(
 
 # %% ../nbs/05c_choose.ipynb #3f0c5a24
 def relative_errors(
-    errors:Tensor # (D,D) of `cross_errors`; NaN where a detector was not asked; taken as 1e-6 at least
+    errors:Tensor, # (D,D) of `cross_errors`; NaN where a detector was not asked; taken as 1e-6 at least
+    groups:list|None=None # of each detector; those of one group count as not asked for each other's landmarks
 )->Tensor: # (D,), geometric mean 1; below 1 is better than the average of these detectors
     """r of the least-squares fit log e_ij = log r_i + log c_j; raises ValueError where the errors do not determine it:
     with fewer than three detectors, or too few of them that were asked for each other's landmarks"""
     D = len(errors)
-    i,j = torch.where(errors.isfinite())
+    asked = errors.isfinite()
+    if groups is not None: asked &= torch.from_numpy(np.asarray(groups)[:,None]!=np.asarray(groups))
+    i,j = torch.where(asked)
     pairs = torch.zeros(len(i), 2*D, dtype=torch.double)
     pairs[range(len(i)),i] = pairs[range(len(i)),D+j] = 1
     if not len(i) or torch.linalg.matrix_rank(pairs)<2*D-1:
@@ -70,14 +73,14 @@ def rank_detectors(
 )->pd.DataFrame: # by name, the best first: relative_error, n_landmarks
     """Which detector foretells best what the others find? Raises ValueError for fewer than three detectors or groups,
     for detectors that see different squares, and for fewer than 40 images"""
-    found,groups = list(models.values()),np.arange(len(models)) if groups is None else np.asarray(groups)
-    if len(groups)!=len(found): raise ValueError(f'{len(groups)} groups, but {counted(len(found), "detector")}')
+    found = list(models.values())
+    if groups is not None and len(groups)!=len(found):
+        raise ValueError(f'{len(groups)} groups, but {counted(len(found), "detector")}')
     _alike(found)
     squares,_ = _squares(found[0], images)
     squares = squares[np.unique(np.linspace(0, len(squares)-1, n).astype(int))]
     if len(squares)<40: raise ValueError(f'{counted(len(squares), "image")} are too few: give 40 at least')
     errors = cross_errors([detect(m, squares) for m in found], ridge)
-    errors[torch.from_numpy(groups[:,None]==groups)] = torch.nan
-    table = pd.DataFrame(dict(relative_error=relative_errors(errors),
+    table = pd.DataFrame(dict(relative_error=relative_errors(errors, groups),
                               n_landmarks=[m.config['n_landmarks'] for m in found]), index=list(models))
     return table.sort_values('relative_error')

@@ -516,21 +516,30 @@ def keep_best(
     print(verdict(kept['metrics'], int(table.n_landmarks.iloc[0]), kept['pairs'], files[0]))
     print(f"wrote {', '.join(map(str, (*files,s.out/'ranking.csv')))}")
 
+def _begin_whole(s, run):
+    "The folder and the record of a run that consists of several trainings"
+    if rank_distrib(): return
+    s.out.mkdir(parents=True, exist_ok=True)
+    write_json(s.out/'run.json', run)
+
+def _do_part(part, once, done):
+    "One of several trainings, begun or continued, unless its record has a field already; returns its record"
+    part = part._replace(resume=(part.out/'run.json').exists())
+    own = resumed(part)[1] if part.resume else begun(part)
+    if done not in own: once(part, own)
+    return own
+
 def train_seeds(
     s, # arguments of `fse_train`, paths absolute
     run:dict, # its record, see `train_once`
     once=train_once # what a training does
 ):
     "Train with several seeds, a folder each, and keep the best"
-    if not rank_distrib():
-        s.out.mkdir(parents=True, exist_ok=True)
-        write_json(s.out/'run.json', run)
+    _begin_whole(s, run)
     for k in range(s.seeds):
-        out = s.out/f'seed{s.seed+k}'
-        part = s._replace(seeds=1, seed=s.seed+k, out=out, resume=(out/'run.json').exists())
-        print(f'training {k+1} of {s.seeds}, in {out}', flush=True)
-        own = resumed(part)[1] if part.resume else begun(part)
-        if 'metrics' not in own: once(part, own)
+        part = s._replace(seeds=1, seed=s.seed+k, out=s.out/f'seed{s.seed+k}')
+        print(f'training {k+1} of {s.seeds}, in {part.out}', flush=True)
+        _do_part(part, once, done='metrics')
     if not rank_distrib(): keep_best(s)
 
 # %% ../nbs/10a_runs.ipynb #d26ea7b3
@@ -540,16 +549,12 @@ def train_rounds(
     once=train_once # what a round does
 ):
     "Train on what the last detector finds, until its windows stand still; a folder a round"
-    if not rank_distrib():
-        s.out.mkdir(parents=True, exist_ok=True)
-        write_json(s.out/'run.json', run)
+    _begin_whole(s, run)
     part = s._replace(rounds=1)
     for k in range(1, s.rounds+1):
-        part = part._replace(out=s.out/f'round{k}', resume=(s.out/f'round{k}'/'run.json').exists())
+        part = part._replace(out=s.out/f'round{k}')
         print(f'round {k} of {s.rounds} at most, in {part.out}', flush=True)
-        own = resumed(part)[1] if part.resume else begun(part)
-        if 'same_windows' not in own: once(part, own)
-        own = of_first(own)
+        own = of_first(_do_part(part, once, done='same_windows'))
         if settled(own['same_windows']): return print(f'the windows stand still after {_rounds(k)}')
         if own['metrics']['share_static']>=.5:
             return print('there is no further round, since landmarks that stand still find nothing: train longer, '

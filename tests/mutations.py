@@ -71,7 +71,7 @@ MUTATIONS = [
      'for fit,at in (halves,halves[::-1]):',
      'for fit,at in (halves[:1]*2,halves[1:]*2):'),
     ('relatives are asked for each other', '05c_choose',
-     'errors[torch.from_numpy(groups[:,None]==groups)] = torch.nan',
+     'if groups is not None: asked &= torch.from_numpy(np.asarray(groups)[:,None]!=np.asarray(groups))',
      'pass'),
     ('the worst of several seeds is kept', '10a_runs',
      '(s.out/table.index[0]/file.name)',
