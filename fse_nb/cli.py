@@ -144,6 +144,7 @@ def _no_image(file):
     if suffix in _ARCHIVES: return f'{file} is an archive: unpack it, and give the folder; a .tar is read as it is'
     if suffix in _TABLES: return f'{file} is no image: give images, folders, or a .txt with the path of an image a line'
 
+# %% ../nbs/10_cli.ipynb #a1d6a50e
 def _listed(file):
     "The images that a text file names, a path a line, from its folder or from here"
     lines = [line.strip() for line in file.read_text(encoding='utf-8-sig').splitlines()]
@@ -178,6 +179,7 @@ def _images_of(what):
     if not found: raise FileNotFoundError(f'there is no image that the pattern {what} stands for')
     return found
 
+# %% ../nbs/10_cli.ipynb #7f04a65a
 def images_in(
     what # paths of images, folders and lists, and patterns
 )->list: # of paths, each once
@@ -244,6 +246,7 @@ def fse_detect(
         _detect(files, model, Path(csv), draw and Path(draw), where, to=to, resume=resume, bs=bs, engine=engine,
                 device=device)
 
+# %% ../nbs/10_cli.ipynb #dad3a742
 def _opened(model, engine, device, where):
     "The detector in its engine, and the device; raises ValueError for an engine that cannot do what is asked for"
     from fse_nb.detect import pick_device
@@ -255,6 +258,7 @@ def _opened(model, engine, device, where):
     device = meet(pick_device('cpu' if engine=='onnx' else device))
     return open_detector(model, engine, device),device
 
+# %% ../nbs/10_cli.ipynb #e5782010
 def _is_video(file): return Path(file).suffix.lower() in _VIDEOS
 
 def _drawn(video, draw):
@@ -283,6 +287,7 @@ def _track(what, model, csv, draw, *, smooth, resume, device, max_objects):
     wrote = track(detector, what[0], csv, draw, smooth, resume=resume, max_objects=max_objects)
     print(f"wrote {', '.join(map(str, wrote))}")
 
+# %% ../nbs/10_cli.ipynb #1028ec3a
 def _named(model):
     "The name of a detector; raises ValueError where none is given"
     if model is not None: return model

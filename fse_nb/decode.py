@@ -69,6 +69,7 @@ def _members(tar, size, _):
                          'fetch it again') from None
     return found
 
+# %% ../nbs/04c_decode.ipynb #5a7ce971
 def _archive_of(path):
     "The tar archive that a path goes on into; None if there is none"
     return next((o for o in Path(path).parents if o.suffix.lower()=='.tar' and o.is_file()), None)
@@ -253,6 +254,7 @@ def as_float(
                       stacklevel=3)
     return x.float()
 
+# %% ../nbs/04c_decode.ipynb #0652017e
 def to_channels(
     x:Tensor, # (B,1 or 3,H,W), floats
     n:int # 1 or 3
@@ -277,6 +279,7 @@ def resize_to(
     if average and h==2*side: return torch.nn.functional.avg_pool2d(x, 2)
     return torch.nn.functional.interpolate(x, size=(side,side), mode='bilinear', antialias=True, align_corners=False)
 
+# %% ../nbs/04c_decode.ipynb #af96f8e6
 @patch
 def see(self:Geometry,
     x:Tensor # squares (B,C,size,size), uint8 or float in [-1,1]; without a border also of another size
@@ -317,6 +320,7 @@ def plan_square(
     box = (left-x*sx, top-y*sy, left+(geometry.size-x)*sx, top+(geometry.size-y)*sy)
     return Plan((left,top,right,bottom), (x,y,new_w,new_h), box)
 
+# %% ../nbs/04c_decode.ipynb #e81c1e29
 def box_to_unit(
     pts, # (…,L,2) pixels of the image as seen
     box # (…,4) left, upper, right, lower edge
@@ -366,6 +370,7 @@ def _open_small(file, plan_of):
     y = im.height-h/reduced if turn in (3,4,7,8) else 0
     return im,plan,(left/reduced+x, top/reduced+y, right/reduced+x, bottom/reduced+y)
 
+# %% ../nbs/04c_decode.ipynb #ffeddccb
 def decode_square(
     file, # path, or uint8 array (H,W,3)
     geometry=Geometry(), # or the side of the square, pixels

@@ -27,6 +27,7 @@ def declared(
                          'such as LandmarkDetector(10, geometry=Geometry())')
     return model.geometry
 
+# %% ../nbs/05a_detect.ipynb #dffd9fb4
 def pick_device(
     name:str|None=None # 'cuda', 'cuda:1', 'mps', 'cpu'; default: CUDA, then MPS, then the CPU
 )->torch.device:
@@ -45,6 +46,7 @@ def device_name(
     "A device in words"
     return f'{device} ({torch.cuda.get_device_name(device)})' if device.type=='cuda' else str(device)
 
+# %% ../nbs/05a_detect.ipynb #871df794
 def _batches(images, bs):
     "Squares (B,C,H,W) of a tensor or a cache, batch by batch"
     if isinstance(images, Tensor): yield from images.split(bs)
@@ -77,6 +79,7 @@ def _seen(model, images, bs, shifts=1):
                 if first_maps is None: first_maps = maps
             yield first_maps,torch.stack(landmarks).mean(0)
 
+# %% ../nbs/05a_detect.ipynb #07e93a09
 def _squares(model, images):
     "Squares of images of any kind, and the function that carries points of them to the images"
     unmoved = lambda pts: pts
@@ -121,6 +124,7 @@ def detect(
     pts = back(torch.cat(pts))
     return (pts,torch.cat(sure)) if with_confidence else pts
 
+# %% ../nbs/05a_detect.ipynb #5d5ac2a6
 def _detect_files(model, images, bs, with_confidence, shifts):
     "`detect` of anything that the geometry can decode"
     cache = declared(model).decode(images)
@@ -144,6 +148,7 @@ def _detect_found(model, images, max_objects, bs, with_confidence, shifts):
     found.crop,found.problems = windows.crop,windows.problems
     return found
 
+# %% ../nbs/05a_detect.ipynb #3b8ce8c9
 def detect_maps(
     model:LandmarkDetector, # with a `.geometry`
     images, # as of `detect`

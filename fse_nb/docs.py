@@ -234,6 +234,7 @@ class SitePage:
                     marks = ' '.join(f'<a id="{n}"></a>' for n in anchors)
                     self.nb.cells.insert(i+1, self.cell(marks, 'markdown'))
 
+# %% ../nbs/40_site.ipynb #463ec576
 def exported_behind(
     sources:list, # of all code cells
     shown:dict # name → number of the cell that documents it

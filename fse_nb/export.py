@@ -62,6 +62,7 @@ def save_detector(
     small = lambda v: v.half() if half and v.is_floating_point() and v.half().isfinite().all() else v
     return save_tensors(path, {k:small(v) for k,v in model.state_dict().items()}, meta)
 
+# %% ../nbs/08_export.ipynb #cfe3a2db
 def _file_of(name_or_path)->Path:
     "The file of a detector that is given by name, file or folder"
     f = Path(name_or_path)
@@ -71,6 +72,7 @@ def _file_of(name_or_path)->Path:
     known = ', '.join(pretrained()) or '(none in this version)'
     raise ValueError(f"no detector '{name_or_path}': known names are {known}; or give a .safetensors file")
 
+# %% ../nbs/08_export.ipynb #41d01101
 def _check_size(config, weights):
     "Raise ValueError where a config asks for more than the file holds, before a network is made that fills the memory"
     known = 'n_landmarks','n_in','arch','layout','last'
@@ -94,6 +96,7 @@ def _confidence(state, n_landmarks):
         raise ValueError('its confidence is that of another detector')
     return confidence
 
+# %% ../nbs/08_export.ipynb #ff1fc137
 def load_detector(
     name_or_path, # a name of `pretrained()`, a file of `save_detector`, or a folder with a detector.safetensors
     device='cpu' # on which the detector is to run
@@ -166,6 +169,7 @@ def _certainty(confidence):
             f'to within {confidence.within:.0%} of the side of the crop. It is calibrated without labels on images of '
             'the training set; it says nothing of whether there is such an object in the image.')
 
+# %% ../nbs/08_export.ipynb #a117b87c
 def model_card(
     model:LandmarkDetector, # with `.geometry` and `.run`
     name:str|None=None, # default: what the run says

@@ -75,6 +75,7 @@ def _centred(boxes, geometry=None):
     half = (b[:,2]-b[:,0])/2*(1 if geometry is None else geometry.square/geometry.size)
     return torch.stack([(b[:,0]+b[:,2])/2,(b[:,1]+b[:,3])/2,half], 1)
 
+# %% ../nbs/08b_find.ipynb #5f38c25e
 def look(
     model, # detector, calibrated
     image:np.ndarray, # uint8 (H,W,3)
@@ -287,6 +288,7 @@ def _proposals(model, constellation, image, sides, n):
     windows,scores = torch.cat(all_windows),torch.cat(all_scores)
     return windows[best_apart(windows, scores, n, most=.5, inside=.2)]
 
+# %% ../nbs/08b_find.ipynb #2e44d8ae
 def find_windows(
     model, # detector, calibrated
     image:np.ndarray, # uint8 (H,W,3)
@@ -409,6 +411,7 @@ def read_boxes(
     if not len(s): raise BadData(f'{file} holds no box of an image.')
     return s
 
+# %% ../nbs/08b_find.ipynb #3ff78682
 def _add_box(rows, image, row, box):
     "A box (left, upper, width, height) and the square round it"
     try: box = np.array(box, np.float64)

@@ -178,6 +178,7 @@ def beside(
     "A file that goes with a table and lies beside it: landmarks.csv → landmarks_what.csv"
     return Path(table).with_name(f'{Path(table).stem}_{what}.csv')
 
+# %% ../nbs/08a_many.ipynb #0ec3c2ac
 class GrowingTable:
     "Rows of images on disk, in order, a block at a time; raises ValueError where a table is not the beginning of it"
     def __init__(self,

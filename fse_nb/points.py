@@ -169,6 +169,7 @@ def size_points(
                          f"({', '.join(names[:8])}, or numbers)")
     return Size('box')
 
+# %% ../nbs/10b_points.ipynb #cdc85080
 def relative_errors(
     pred, # (N,L,2) pixels of the files
     true, # (N,L,2), NaN where not annotated
@@ -245,6 +246,7 @@ def seen(
 #: images that could not be read; share of the annotated points that the detector cannot see
 Fits = namedtuple('Fits', 'regressors n mean n_lost outside', defaults=(None,None,0,0.))
 
+# %% ../nbs/10b_points.ipynb #d10337c2
 def fit_all(
     model, # detector
     sets:Sets, # of `train_test`
@@ -267,6 +269,7 @@ def fit_all(
     regressors = [of_all_points(fit_on(i)) for i in picks]
     return Fits(regressors, len(picks[0]), y.nanmean(0), len(cache.problems), cache.share_outside())
 
+# %% ../nbs/10b_points.ipynb #eddcb7d8
 def fitter(
     model, # detector
     cache:ImageCache, # labelled images, with points and their names
@@ -291,6 +294,7 @@ def fitter(
                           under_warps=under_warps, groups=groups, **ridge)
     return fit_on
 
+# %% ../nbs/10b_points.ipynb #358f75c7
 def swapped(
     names:list, # of the points
     partners:dict # see `partners_of`
@@ -321,6 +325,7 @@ def sets_to_apply(
                          f"it has {', '.join(s.names[:8])}")
     return Sets(None, s.only(names), names, eyes, n_lost=len(s.problems))
 
+# %% ../nbs/10b_points.ipynb #d2be1493
 def refuse(
     s, # arguments of `fse_regress`
     video:bool=False # `s.images` is one
@@ -349,6 +354,7 @@ def refuse(
     written_formats(s.to)
     if Path(s.out).is_file(): raise ValueError(f'{s.out} is a file: give a folder with --out')
 
+# %% ../nbs/10b_points.ipynb #95f909d9
 def opened(
     s # arguments of `fse_regress`
 ):  # detector, its name or file, and the saved regressor (None: one is to be fitted)
@@ -558,6 +564,7 @@ def _predict_images(s, model, files, table, regressor, windows):
     if others: wrote += [s.out/o for o in write_points(found, s.out, ','.join(others), wrote=[table.name])]
     return run,wrote
 
+# %% ../nbs/10b_points.ipynb #d3475d4f
 def predict(
     s, # arguments of `fse_regress`
     files:list, # of the images, or one video
@@ -622,6 +629,7 @@ def _say(run, train):
         print(f"{drawn}: {d['mean']:.2f} ± {d['sd']:.2f}%; "
               'the files are of the first')
 
+# %% ../nbs/10b_points.ipynb #0dd32734
 def regress(
     s, # arguments of `fse_regress`
     files=None, # images to predict

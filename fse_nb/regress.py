@@ -281,6 +281,7 @@ def _strength(G, T, w, groups, unit):
     errors = left_out(G, T, w, groups, strengths)
     return strengths[int((errors <= errors.min()*(1+1e-6)).nonzero()[0])]
 
+# %% ../nbs/06_regress.ipynb #c8cd9b2a
 def shape_correction(
     r:Tensor, # (n,2K) residuals of the labelled images
     t:Tensor, # (n,2L) what is to be explained
@@ -380,6 +381,7 @@ def fit_ridge(
     best = min(10.**np.arange(-6, 1.1, .5), key=missed)
     return fit_regressor(x, y, ridge=float(best), names=names, sources=sources)
 
+# %% ../nbs/06_regress.ipynb #5f1e871f
 def fit_mean(
     landmarks:Tensor, # (N,K,2) of the labelled images: their values do not matter
     points:Tensor, # (N,L,2) their points; images with a NaN are left out
@@ -393,6 +395,7 @@ def fit_mean(
     mean = y.mean(0).flatten().float()
     return LinearRegressor(torch.zeros(len(mean), x.shape[1]*2), mean, names, sources)
 
+# %% ../nbs/06_regress.ipynb #0b1c4d47
 def fit_chosen(
     landmarks:Tensor, # (N,K,2) of the labelled images
     points:Tensor, # (N,L,2) their points; images with a NaN are left out

@@ -213,6 +213,7 @@ def _finetuned(name, d):
                    k=d['config']['n_landmarks'], eyes=eyes, factor=factor, paper=7.97 if eyes=='pupils' else None,
                    labels=d['labelled'], test_images=d['test'])
 
+# %% ../nbs/28_results.ipynb #c1819d0b
 def error_rows(
     records:dict # name → record, as of `all_results`
 )->list: # dicts; errors in per cent, None where a record does not say

@@ -163,6 +163,7 @@ def located(s): # arguments of `fse_train`; the same, with paths that hold from 
     return s._replace(folder=full(s.folder), cache=full(s.cache), finetune=named(s.finetune), find=named(s.find),
                       out=Path(s.out))
 
+# %% ../nbs/10a_runs.ipynb #6a6f7e66
 def refuse(
     s # arguments of `fse_train`
 ):
@@ -189,6 +190,7 @@ def refuse(
     if s.rounds>1 and not s.find: raise ValueError('--rounds look for the object: say with --find what looks first')
     if s.arch and s.finetune: raise ValueError('--finetune trains a network that is there: leave out --arch')
 
+# %% ../nbs/10a_runs.ipynb #b2768e96
 def begun(
     s # arguments of `fse_train`
 )->dict:
@@ -373,6 +375,7 @@ def left_out(
     print(f"{len(problems)} of {counted(n+len(problems), 'image')} left out: {path}")
     return len(problems)
 
+# %% ../nbs/10a_runs.ipynb #4c870e45
 def start_run(
     learn:LandmarkLearner,
     about:str, # what the images are
@@ -391,6 +394,7 @@ def start_run(
     run |= dict(plan=plan, data=about, images=n, left_out=left_out(train.problems, n, s.out/'left_out.csv'))
     write_json(s.out/'run.json', run)
 
+# %% ../nbs/10a_runs.ipynb #8509407d
 def announce(
     learn:LandmarkLearner,
     run:dict, # its record
@@ -442,6 +446,7 @@ def finish(
     write_json(s.out/'run.json', run)
     say_results(run, learn.model, detector)
 
+# %% ../nbs/10a_runs.ipynb #5f32919a
 def next_round(
     same:dict, # of `same_windows`
     detector # its file
@@ -458,6 +463,7 @@ def settled(
     "Would another round see the same windows?"
     return same['moved']<=.1*same['asked']
 
+# %% ../nbs/10a_runs.ipynb #9c57b138
 def say_results(
     run:dict, # record of the run
     model, # the detector
@@ -476,6 +482,7 @@ def say_results(
     files = 'detector.safetensors','history.csv','landmarks.png','run.json'
     print(f"wrote {', '.join(str(detector.parent/name) for name in files)}")
 
+# %% ../nbs/10a_runs.ipynb #10651746
 def train_once(
     s, # arguments of `fse_train`, paths absolute
     run:dict # its record: of `begun`, or with `s.resume` of `resumed`; it is completed
@@ -516,6 +523,7 @@ def keep_best(
     print(verdict(kept['metrics'], int(table.n_landmarks.iloc[0]), kept['pairs'], files[0]))
     print(f"wrote {', '.join(map(str, (*files,s.out/'ranking.csv')))}")
 
+# %% ../nbs/10a_runs.ipynb #01f2db63
 def _begin_whole(s, run):
     "The folder and the record of a run that consists of several trainings"
     if rank_distrib(): return

@@ -106,6 +106,7 @@ def _measured(learn, seed):
     px = 80/learn.warp_pairs.geometry.crop
     return {k:values[k]*(px if k.endswith('_px') else 1) for k in OLD_METRICS.values()}
 
+# %% ../nbs/11_sweep.ipynb #8239e89e
 def trial(
     data, # `toy_data`, `face_data`, or another function of the image size that returns `SweepData`
     seed:int=0, # of weights, order and warps
@@ -227,6 +228,7 @@ def sweep(
         write_json(file, dict(sweep=name, runs=sorted(rows, key=place)))
     return sweep_rows(name, folder)
 
+# %% ../nbs/11_sweep.ipynb #26475d2c
 def missing(
     variants:dict, data, seeds=(0,1,2), run=trial, folder='../results', # as of `sweep`
     **base # settings of all variants

@@ -414,6 +414,7 @@ def _object(rng, side, objects):
     picture = Image.fromarray(objects.images[k]).resize((side,side), Image.BICUBIC)
     return np.asarray(picture),(objects.points[k]+.5)*zoom-.5
 
+# %% ../nbs/04b_toy.ipynb #ec01070e
 def toy_scenes(
     n:int, # pictures
     seed:int=0, # scene i depends on (seed, i) only

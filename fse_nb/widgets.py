@@ -230,6 +230,7 @@ def face_sheet(
 
 def _rounded(t): return np.round(np.asarray(t, dtype=np.float64), 4).tolist()
 
+# %% ../nbs/09_widgets.ipynb #65a71a9d
 class FewShotPlayground(_Widget):
     "Label some faces by hand, regress the others; `clicks` are the labels, `regressor` what they give"
     _esm,_name,_data = esm('fewshot'),'fewshot','fewshot.json'
@@ -483,6 +484,7 @@ def _records(f):
     if any(True for _ in _flat(_without(rest, 'machine', 'versions'))): out.append(_record(name, f.stem, rest))
     return out
 
+# %% ../nbs/09_widgets.ipynb #66cb5c06
 def results_table(
     folder='results' # of JSON files
 )->list: # of records
