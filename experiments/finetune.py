@@ -2,13 +2,15 @@
 
     python experiments/finetune.py mtfl --detector faces-50 --pairs 5000 --pool 3 --name aflw_k50
     python experiments/finetune.py 300w --detector faces-50 --pairs 2500 --name 300w_k50
+    python experiments/finetune.py mtfl --detector faces-30 --distil 1 --pairs 16000 --name aflw_distil_k30
     python experiments/finetune.py 300w --detector faces-50 --pairs 0        # the error as it is
     python experiments/finetune.py cfp-tight --detector faces-50 --pairs 8000 --name tight
 
 Only images are used to fine-tune. `mtfl`: the 2,995 AFLW images of MTFL themselves, without their points. `300w`: the
 training images. `cfp-tight`: the training images of cfp as `labelled` of common.py cuts them for `mtfl`; from its
 file on: mtfl --detector runs/finetune_tight.safetensors --start faces-50. Crops are chosen by the landmarks of the
-detector that a chain begins with (`--start`), before and after.
+detector that a chain begins with (`--start`), before and after. With `--distil` the detector does not go on as it was
+trained, but is distilled on these images (05b).
 
 Errors: `mtfl` and `cfp-tight`, a linear map fitted to the five points of the cfp training images, tested on the AFLW
 faces; `300w`, 68 points, fitted to the training images, tested on those of HELEN's test set, outer corners of the
@@ -20,6 +22,7 @@ from pathlib import Path
 from common import (Folders, evaluation, held_rows, labelled, parser, percent, points_of, quiet_learner,
                     regressed)
 from evaluate import fit_warped
+import fse_nb.distil # gives learners `.distil`
 from fse_nb.data import landmark_dls
 from fse_nb.detect import detect
 from fse_nb.errors import error_summary, interocular_error
@@ -48,23 +51,29 @@ def errors(model, train, test, eyes, note):
 
 def finetuned(model, images, args, name, folders):
     "The learner after fine-tuning on the images, and what it took"
-    epoch = args.pairs//args.n_epoch//args.bs*args.bs
+    rounds = args.distil or 1
+    epoch = args.pairs//rounds//args.n_epoch//args.bs*args.bs
     dls = landmark_dls(images, images[:200], bs=args.bs, val_bs=50, seed=args.seed, epoch_size=epoch, with_points=False)
     grow = {} if args.grow else dict(grow=None)
     learn = quiet_learner(dls, model.config['n_landmarks'], model=model.train(), seed=args.seed, lr=args.lr,
                           gamma=args.gamma, var_weight=args.var_weight, pool=args.pool, **grow)
     checkpoint,spent_file = (folders.runs/f'{name}.{o}' for o in ('checkpoint.safetensors','spent.json'))
-    resume = checkpoint.exists() and not args.restart
+    resume = not args.restart
     before = json.loads(spent_file.read_text()) if resume and spent_file.exists() else dict(seconds=0, core_seconds=0)
     clock,core = time.time(),time.process_time()
-    try: learn.fit_recipe(args.n_epoch, checkpoint=checkpoint, resume=resume)
+    try:
+        if args.distil:
+            learn.distil(args.n_epoch, args.distil, lr=args.lr, var_weight=args.var_weight, checkpoint=checkpoint,
+                         resume=resume)
+        else: learn.fit_recipe(args.n_epoch, checkpoint=checkpoint, resume=resume)
     finally:
         spent = dict(seconds=round(before['seconds']+time.time()-clock, 1),
                      core_seconds=round(before['core_seconds']+time.process_time()-core, 1))
         spent_file.write_text(json.dumps(spent))
     names = learn.recorder.metric_names[1:-1]
     curve = [dict(zip(names, map(float, v))) for v in learn.recorder.values]
-    return learn,dict(config=learn.run_config, pairs=args.n_epoch*epoch, **spent, curve=curve)
+    config = learn.run_config|dict(distil_rounds=args.distil)
+    return learn,dict(config=config, pairs=rounds*args.n_epoch*epoch, **spent, curve=curve)
 
 def arguments():
     p = parser(__doc__)
@@ -76,7 +85,8 @@ def arguments():
     p.add_argument('--var-weight', type=float, default=.1)
     p.add_argument('--lr', type=float, default=1e-3)
     p.add_argument('--bs', type=int, default=16)
-    p.add_argument('--n-epoch', type=int, default=4)
+    p.add_argument('--n-epoch', type=int, default=4, help='with --distil: of a round')
+    p.add_argument('--distil', type=int, default=0, metavar='ROUNDS', help='distil instead of training on')
     p.add_argument('--grow', action='store_true', help='half resolution first, as in training')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--start', help='the detector that the whole chain began with, by which crops are chosen')

@@ -81,6 +81,16 @@ def check_recipes(out):
     assert no_time(broken['curve'])==no_time(whole['curve']), 'the resumed run took another way'
     assert len(whole['calls'])==1 and len(broken['calls'])==2
 
+def check_finetune(out):
+    "Distilled in place of trained: as many pairs as were asked for, in rounds, and the record says so"
+    with tempfile.TemporaryDirectory() as other:
+        run('finetune', other, '--distil', '2')
+        distilled = json.loads((Path(other)/'results/finetune_faces-10_toy.json').read_text())['numbers']
+    trained = json.loads((out/'results/finetune_faces-10_toy.json').read_text())['numbers']
+    assert (trained['config']['distil_rounds'],distilled['config']['distil_rounds'])==(0,2)
+    assert trained['pairs']==distilled['pairs']==16 and [len(d['curve']) for d in (trained,distilled)]==[1,2]
+    assert trained['before']==distilled['before'] and trained['after']!=distilled['after']
+
 def check_ship(out):
     from fse_nb.export import load_detector
     m = load_detector(out/'runs/toy-10.safetensors')
@@ -129,6 +139,7 @@ def test_recipes(): smoke('recipes')
 def test_evaluate(): smoke('evaluate')
 def test_categories(): smoke('categories')
 def test_confidence(): smoke('confidence')
+def test_distil(): smoke('distil')
 def test_finetune(): smoke('finetune')
 def test_parsing(): smoke('parsing')
 def test_yaleb(): smoke('yaleb')
@@ -136,6 +147,8 @@ def test_find(): smoke('find')
 def test_rounds(): smoke('rounds')
 def test_annotate(): smoke('annotate')
 def test_ship(): smoke('ship')
+def test_ranking(): smoke('ranking')
+def test_temperature(): smoke('temperature')
 def test_gpu(): smoke('gpu')
 
 def main():
