@@ -148,8 +148,15 @@ def _no_image(file):
 def _listed(file):
     "The images that a text file names, a path a line, from its folder or from here"
     lines = [line.strip() for line in file.read_text(encoding='utf-8-sig').splitlines()]
-    names = [line for line in lines if line and not line.startswith('#')]
-    return [o if (o := file.parent/name).exists() or _is_member(o) else Path(name) for name in names]
+    found = []
+    for k,name in enumerate(lines, 1):
+        if not name or name.startswith('#'): continue
+        there = [o for o in (file.parent/name,Path(name)) if _there(o)]
+        if not there: raise FileNotFoundError(f'{file}, line {k}: there is no {name}')
+        found.append(there[0])
+    return found
+
+def _there(path): return path.exists() or path.is_symlink() or _is_member(path)
 
 def _unfolded(file):
     "The images in a tar archive, such as a shard of WebDataset, in its order; any other file itself"
@@ -187,9 +194,10 @@ def images_in(
     found = list(dict.fromkeys(f for o in what for file in _images_of(str(o)) for f in _unfolded(file)))
     for f in found:
         if advice := _no_image(f): raise ValueError(advice)
-    if missing := [f for f in found if not (f.exists() or f.is_symlink() or _is_member(f))]:
+    if missing := [f for f in found if not _there(f)]:
         more = f' (and {len(missing)-1} more)' if len(missing)>1 else ''
-        raise FileNotFoundError(f'there is no {missing[0]}{more}')
+        here = '' if missing[0].is_absolute() else f' in {Path.cwd()}'
+        raise FileNotFoundError(f'there is no {missing[0]}{here}{more}')
     if not found: raise ValueError(f"{', '.join(map(str, what))} names no image")
     return found
 
@@ -307,8 +315,8 @@ def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, devic
     check_outputs(what, csv, draw)
     from fse_nb.detect import device_name
     from fastai.torch_core import rank_distrib
-    from fse_nb.many import (beside, find_in, need_parquet, read_table, review_all, to_parquet, write_points,
-                             written_formats)
+    from fse_nb.many import (beside, find_in, need_parquet, read_table, review_all, standing_still, to_parquet,
+                             write_points, written_formats)
     from fse_nb.store import counted
     parquet,csv = (csv,csv.with_suffix('.csv')) if csv.suffix.lower()=='.parquet' else (None,csv)
     if parquet: need_parquet()
@@ -321,6 +329,7 @@ def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, devic
         images,windows = windows_in(detector, images, **where)
     print(f'fse_detect on {device_name(device)}: {counted(k, "landmark")} in {counted(len(images), "image")}',
           flush=True)
+    if still := standing_still(detector): print(still, flush=True)
     n_lost = find_in(detector, images, csv, draw=draw, resume=resume, bs=bs, windows=windows)
     if rank_distrib(): return # the first of several processes has the table
     if n_lost: print(f"{n_lost} of {counted(len(images), 'image')} left out: {beside(csv, 'left_out')}")

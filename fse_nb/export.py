@@ -9,7 +9,7 @@ __all__ = ['WEIGHTS', 'pretrained', 'save_detector', 'load_detector', 'pretraine
            'save_pretrained', 'push_to_hub', 'from_hub']
 
 # %% ../nbs/08_export.ipynb #33768b03
-import copy, json, logging, math, tempfile, warnings
+import copy, difflib, json, logging, math, tempfile, warnings
 import pandas as pd, torch
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,7 +70,9 @@ def _file_of(name_or_path)->Path:
     if (f/'detector.safetensors').is_file(): return f/'detector.safetensors'
     if str(name_or_path) in pretrained(): return WEIGHTS/f'{name_or_path}.safetensors'
     known = ', '.join(pretrained()) or '(none in this version)'
-    raise ValueError(f"no detector '{name_or_path}': known names are {known}; or give a .safetensors file")
+    near = difflib.get_close_matches(str(name_or_path), pretrained(), n=1, cutoff=.8)
+    meant = f' (did you mean {near[0]}?)' if near else ''
+    raise ValueError(f"no detector '{name_or_path}'{meant}: known names are {known}; or give a .safetensors file")
 
 # %% ../nbs/08_export.ipynb #41d01101
 def _check_size(config, weights):

@@ -20,7 +20,7 @@ from torch.nn.functional import avg_pool2d
 from .model import evaluating
 from .sets import LandmarkSet, as_set, no_problems, squares_around
 from .decode import BadImage, Geometry, _why, decode_square, load_image, plan_square
-from .formats import BadData, Rows, Table, first_read, read_text
+from .formats import BadData, Rows, Table, best_read, read_text
 from .detect import declared, detect
 from .regress import procrustes_mean
 from .confidence import shuffled
@@ -495,7 +495,7 @@ def windows_in(
     calibrated(model)
     if boxes is None: return files,lambda some: find_objects(model, some, max_objects)
     folders = {Path(f).parent for f in files} # images may also lie here, if they do not where the file has them
-    known = first_read(partial(read_boxes, boxes), [None, *(folders if len(folders)==1 else ())])
+    known = best_read(partial(read_boxes, boxes), [None, *(folders if len(folders)==1 else ())])
     rows = {}
     for i,f in enumerate(known.files): rows.setdefault(str(Path(f).resolve()), []).append(i)
     of = lambda f: rows.get(str(Path(f).resolve()), [])

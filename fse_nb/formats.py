@@ -8,10 +8,10 @@ Docs: https://fse-nb.github.io/fse_nb/formats.html.md"""
 __all__ = ['UNITS', 'FORMATS', 'BadData', 'DataNote', 'note', 'not_a_page', 'read_text', 'parse_rows', 'locate', 'image_size',
            'turned', 'checked', 'Rows', 'split_name', 'Table', 'from_csv', 'from_coco', 'from_dlc', 'write_visibility',
            'read_visibility', 'read_pts', 'from_pts', 'Format', 'first_lines', 'first_line', 'known_formats',
-           'format_of', 'first_read', 'read_annotations', 'write_annotations', 'damage', 'check_reader']
+           'format_of', 'best_read', 'read_annotations', 'write_annotations', 'damage', 'check_reader']
 
 # %% ../nbs/04d_formats.ipynb #6bf2fa61
-import csv, io, json, math, os, random, re, unicodedata, warnings
+import csv, difflib, io, json, math, os, random, re, unicodedata, warnings
 from collections import Counter, defaultdict, namedtuple
 from dataclasses import dataclass
 from pathlib import Path
@@ -406,7 +406,7 @@ def checked(
     rows = list(range(1, n+1)) if rows is None else rows
     if missing:
         gone = np.flatnonzero(_missing(files))
-        leave_out({i:f'no such image ({_end(files[i])})' for i in gone})
+        leave_out({i:f'no such image ({_end(files[i], 3)})' for i in gone})
         if len(gone)==n>0:
             note(file or 'annotation', f'none of its {counted(n, "image")} is there: say in which folder they are')
     twice = pd.Series(files if key is None else list(key), dtype=object).duplicated()
@@ -790,6 +790,13 @@ def from_csv(
     return _from_wide(table, rows, at, pairs, instance, kwargs)
 
 # %% ../nbs/04d_formats.ipynb #f93952a0
+def _refuse_slips(file, alone):
+    "Raise `BadData` where columns without a partner are almost the names of one point, as rigth_eye_x and right_eye_y"
+    xs,ys = ({c[:-2]:c for c in alone if c.lower().endswith(end)} for end in ('_x','_y'))
+    for name,x in xs.items():
+        if name not in ys and (near := difflib.get_close_matches(name, list(ys), n=1, cutoff=.75)):
+            raise BadData(f'{file}: {x} and {ys[near[0]]} are almost one point. Give both columns the same name.')
+
 def _from_wide(table, rows, at, pairs, instance, kwargs):
     low = table.low
     xy = [c for _,*columns in pairs for c in columns]
@@ -803,6 +810,7 @@ def _from_wide(table, rows, at, pairs, instance, kwargs):
     used = {at,split,*xy,*seen.values(),*crop,*box}
     others = [i for i in range(len(table.head)) if i not in used]
     if alone := [table.head[i] for i in others if low[i].endswith(('_x','_y'))]:
+        _refuse_slips(table.file, alone)
         note(table.file, f'no point is made of {_short(", ".join(alone))}, whose other column is not there')
     kept,values = table.numbers([*xy,*crop,*box,*seen.values()], rows, told=seen.values())
     xy,crops,boxes,told = np.split(values, np.cumsum([len(xy),len(crop),len(box)]), axis=1)
@@ -1613,20 +1621,24 @@ def format_of(path)->str:
     raise BadData(f'{path} is {_found(path)}; annotation is read from {known_formats()}.')
 
 # %% ../nbs/04d_formats.ipynb #ff33f92f
-def first_read(
-    read, # function of a place that raises ValueError where what it reads is of no use
-    places # to try in turn
-): # what it read at the first place that will do
+def best_read(
+    read, # function of a place that returns a `LandmarkSet`, and raises ValueError where it is of no use
+    places # to try in turn, until nothing is left out
+)->LandmarkSet: # of the place where the most can be used, of several the first
     "The warnings are those of that place; raises the error of the last where none will do"
+    best = None
     for place in places:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter('always')
             try: found = read(place)
-            except ValueError as e: error = e
-            else: break
-    else: raise error
-    for w in said: warnings.warn(w.message, stacklevel=3)
-    return found
+            except ValueError as e:
+                error = e
+                continue
+        if best is None or len(found)>len(best): best,its_warnings = found,said
+        if not len(found.problems): break
+    if best is None: raise error
+    for w in its_warnings: warnings.warn(w.message, stacklevel=3)
+    return best
 
 def read_annotations(
     path, # file or folder

@@ -6,9 +6,9 @@ Docs: https://fse-nb.github.io/fse_nb/many.html.md"""
 
 # %% auto #0
 __all__ = ['OnnxDetector', 'open_detector', 'points_of', 'landmark_table', 'beside', 'GrowingTable', 'told', 'meet', 'of_first',
-           'own_blocks', 'in_turn', 'fingerprint', 'doubt_of', 'find_in', 'need_parquet', 'to_parquet', 'draw_points',
-           'draw_landmarks', 'rows_of', 'names_in', 'read_table', 'review_table', 'review_sheet', 'verdict',
-           'review_all', 'written_formats', 'write_points']
+           'own_blocks', 'in_turn', 'fingerprint', 'doubt_of', 'standing_still', 'least_of', 'find_in', 'need_parquet',
+           'to_parquet', 'draw_points', 'draw_landmarks', 'rows_of', 'names_in', 'read_table', 'review_table',
+           'review_sheet', 'verdict', 'review_all', 'written_formats', 'write_points']
 
 # %% ../nbs/08a_many.ipynb #282add98
 import hashlib, json, os, sys, tempfile, time
@@ -333,6 +333,17 @@ def doubt_of(model)->float|None:
     "The mean confidence below which an image is doubtful; None where a detector cannot tell"
     return model.confidence and model.confidence.doubt
 
+def standing_still(model)->str|None:
+    "What its training said of landmarks that stand still; None where none did"
+    k,metrics = model.config['n_landmarks'],(getattr(model, 'run', None) or {}).get('metrics', {})
+    n = round(metrics.get('share_static', 0)*k)
+    if n: return (f"{n} of the detector's {k} landmarks stood still at the end of its training: "
+                  'they mark no part of the object')
+
+def least_of(model)->float|None:
+    "The score below which a window is doubtful; None where a detector cannot tell"
+    return (getattr(model, 'run', None) or {}).get('constellation', {}).get('doubt')
+
 def _common_folder(files): return os.path.commonpath([os.path.dirname(os.path.abspath(f)) for f in files])
 
 # %% ../nbs/08a_many.ipynb #ab7921f1
@@ -358,7 +369,7 @@ def find_in(
         def found():
             for cache in own_blocks(declared(model), todo, size, windows):
                 points = points_of(model, cache, regressor, bs)
-                if draw is not None: draw_landmarks(points, draw, top, doubt_of(model))
+                if draw is not None: draw_landmarks(points, draw, top, doubt_of(model), least_of(model))
                 yield points,cache.problems
         for points,problems in told(in_turn(found(), -(-len(todo)//size)), len(todo), size):
             if grown: grown.add(points, problems.assign(row=problems.row+done))
@@ -422,15 +433,19 @@ def draw_points(
     return im
 
 # %% ../nbs/08a_many.ipynb #eeb4d6f2
-def _said(confidence, doubt):
-    "The confidence of an image in words"
-    return f'{confidence:.2f}' + (' doubtful' if doubt is not None and confidence<doubt else '')
+def _said(sure, doubt=None, least=None):
+    "The confidence of an image, a row of `meta`, and the score of its window, in words"
+    score = sure.get('score', np.nan) # no NaN is less than a number
+    low = sure['confidence']<(-1 if doubt is None else doubt) or score<(-1 if least is None else least)
+    of_window = '' if np.isnan(score) else f', window {score:.2f}'
+    return f"{sure['confidence']:.2f}{of_window}{' doubtful' if low else ''}"
 
 def draw_landmarks(
     found:LandmarkSet, # of `points_of`
     folder, # for the pictures
     top=None, # folder that all images are in, so that two of one name do not meet; default: that of these
-    doubt:float|None=None # mean confidence below which an image is doubtful
+    doubt:float|None=None, # mean confidence below which an image is doubtful
+    least:float|None=None # score below which a window is doubtful
 ):
     "Every image of a set with its points, as a PNG"
     top,labels = top or (_common_folder(found.files) if len(found) else ''),_labels(found.names)
@@ -440,7 +455,7 @@ def draw_landmarks(
         if to in seen: to = to.with_name(f'{to.stem}_{found.meta.object[i]}.png') # a further object
         seen.add(to)
         to.parent.mkdir(parents=True, exist_ok=True)
-        sure,text = (None,'') if each is None else (each[i],_said(found.meta.confidence[i], doubt))
+        sure,text = (None,'') if each is None else (each[i],_said(found.meta.iloc[i], doubt, least))
         draw_points(load_image(f), points, labels, sure, text).save(to)
 
 # %% ../nbs/08a_many.ipynb #fa6e528e
@@ -489,18 +504,21 @@ def review_table(
     order = np.lexsort((t.confidence,~doubtful))[:max(n, int(doubtful.sum()))] # the doubtful first
     t,doubtful,unsure = rows_of(table, order),doubtful[order],unsure[order]
     columns = [c for c in t if c.endswith('_confidence')]
-    reasons = [_reason(row, columns, bad, least if bad and not low else None)
+    reasons = [_reason(row, columns, doubt if low else None, least if bad and not low else None)
                for row,bad,low in zip(t[columns].to_numpy(), doubtful, unsure)]
     review = t[[c for c in ('image','object','confidence','score') if c in t]]
     review = review.assign(doubtful=np.where(doubtful, 'yes', ''), reason=reasons)
     return review.reset_index(drop=True)
 
-def _reason(row, columns, doubtful, least=None):
-    "Why an image is in the table, in words; `least` is given where only its window's score is too low"
+def _reason(row, columns, doubt=None, least=None):
+    """Why an image is in the table, in words; `doubt` is given where its mean confidence is too low, and `least` where
+    only the score of its window is"""
     if least is not None: return f'the window scores less than {least:.2f}: is all of the object in it?'
     unsure = [c.removesuffix('_confidence') for c,v in zip(columns, row) if v<.5]
     many = f'{len(unsure)} of {len(columns)} points'
-    if doubtful: return f'uncertain: {many}; is there such an object, cut as in training?'
+    if doubt is not None:
+        each = f' ({many} below 0.5)' if unsure else ''
+        return f'mean confidence below {doubt:.2f}{each}: is there such an object, cut as in training?'
     if not unsure: return 'among the least certain'
     return f"uncertain: {many if len(unsure)>4 else ', '.join(unsure)}"
 
@@ -509,6 +527,7 @@ def review_sheet(
     found:LandmarkSet, # of `read_table`
     path, # picture to write
     doubt:float|None=None, # mean confidence below which an image is doubtful
+    least:float|None=None, # score below which a window is doubtful
     n:int=24, # images
     side:int=240 # of each, pixels
 ):
@@ -527,7 +546,7 @@ def review_sheet(
         small = np.array(image.resize([max(1, round(zoom*o)) for o in image.size], Image.BICUBIC))
         x,y = i%cols*(side+8)+4,i//cols*(side+strip)
         sheet.paste(draw_points(small, (points+.5)*zoom-.5, labels, each[i], side=1), (x,y+strip-2))
-        drawing.text((x,y+1), _said(worst.meta.confidence[i], doubt), 'black', font)
+        drawing.text((x,y+1), _said(worst.meta.iloc[i], doubt, least), 'black', font)
         drawing.text((x,y+16), f.name if len(f.name)<34 else f'…{f.name[-32:]}', 'dimgrey', font)
     sheet.save(path)
 
@@ -550,8 +569,7 @@ def review_all(
     draw=None # folder for the sheet
 )->list: # files that were written
     "Write …_review.csv `beside` a table, and the sheet into the folder of the drawings; say what they show"
-    doubt,path = doubt_of(model),beside(table, 'review')
-    least = (getattr(model, 'run', None) or {}).get('constellation', {}).get('doubt')
+    doubt,least,path = doubt_of(model),least_of(model),beside(table, 'review')
     sure = _sureness(table)
     if 'confidence' not in sure:
         print('no confidence: this detector is not calibrated (fse_nb.confidence.fit_confidence)')
@@ -559,7 +577,7 @@ def review_all(
     review = review_table(table, doubt, least=least)
     review.to_csv(path, index=False)
     worst = np.argsort(sure.confidence.to_numpy(), kind='stable')[:24]
-    if draw is not None: review_sheet(read_table(table, worst), Path(draw)/'review.png', doubt)
+    if draw is not None: review_sheet(read_table(table, worst), Path(draw)/'review.png', doubt, least)
     print(verdict(review, len(sure), doubt, path))
     if sure.confidence.median()<.5:
         print('in most images most points are uncertain: are they like those of the training? was it long enough?')

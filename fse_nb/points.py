@@ -22,7 +22,7 @@ from .store import counted, provenance, write_json
 from .sets import no_problems, squares_around
 from .data import (DATASETS, FLIP, ImageCache, LandmarkSet, known_formats, open_dataset,
                          read_annotations)
-from .formats import first_read
+from .formats import best_read
 from .detect import declared, decoded_blocks, detect, device_name, pick_device
 from .errors import error_summary, point_errors
 from .regress import (LinearRegressor, _whole, draw_labelled, fit_chosen, fit_few, fit_regressor,
@@ -54,6 +54,10 @@ def open_labels(
                          f'or annotation as {known_formats()}')
     if s.points is None or not s.names:
         raise ValueError(f'{what} holds images, but no points: a table has columns like nose_x and nose_y')
+    if s.meta is not None and all(f'{name}_confidence' in s.meta for name in s.names):
+        raise ValueError(f'{what} holds predictions ({s.names[0]} has a column {s.names[0]}_confidence), and what a '
+                         'map said is no label: correct some images in fse_label, or keep the rows that you corrected, '
+                         'without these columns')
     if not len(s):
         why = s.problems.problem.iloc[0] if len(s.problems) else 'it names none'
         place = '' if 'no such image' not in why else f'; they were looked for from {_looked_in(what, root)} on: '
@@ -70,7 +74,7 @@ def labels_near(
 )->LandmarkSet:
     "Annotated images, which may lie among those to predict; raises ValueError where there is nothing to be used"
     own = root is not None or what in DATASETS or images is None or not Path(images).is_dir()
-    return first_read(lambda place: open_labels(what, place, **reader), [root] if own else [None,images])
+    return best_read(lambda place: open_labels(what, place, **reader), [root] if own else [None,images])
 
 # %% ../nbs/10b_points.ipynb #1dad346f
 _EYES = ('left_eye','right_eye'),('left_eye_0','right_eye_3'),('p36','p45')
@@ -398,8 +402,11 @@ def measure(
         why = f'the {by} is never known (see --norm)'
         if relative_errors(true, true, size, width).isfinite().any(): why = 'no point is in two images'
         raise ValueError(f'no error can be measured: {why}')
-    points = {name:None if np.isnan(e) else e for name,e in zip(cache.names, (100*errors[0].nanmean(0)).tolist())}
-    record,curves = dict(error_divided_by=by, error_percent=percent(errors[0]), points_percent=points),{}
+    of_points = lambda o: {name:None if np.isnan(e) else e for name,e in zip(cache.names, o.nanmean(0).tolist())}
+    px = torch.as_tensor(np.asarray(predicted[0])-true).norm(dim=-1)
+    record = dict(error_divided_by=by, error_percent=percent(errors[0]), points_percent=of_points(100*errors[0]),
+                  points_px=of_points(px))
+    curves = {}
     if len(errors)>1:
         means = [100*e.nanmean(1).nanmean().item() for e in errors]
         record['draws_percent'] = dict(mean=float(np.mean(means)), sd=float(np.std(means, ddof=1)), all=means)
@@ -494,8 +501,8 @@ def labels_in_windows(
     return kept
 
 # %% ../nbs/10b_points.ipynb #d260b0d9
-#: what came of the labels: the map, the record, images that could not be read, and what `regression_sheet` draws
-Fitted = namedtuple('Fitted', 'regressor record sheet')
+#: what came of the labels: the map, the record, the labelled files, and what `regression_sheet` draws
+Fitted = namedtuple('Fitted', 'regressor record files sheet')
 
 def fit_on_labels(
     model, # detector
@@ -515,12 +522,13 @@ def fit_on_labels(
     have = dict(zip(cache.names, y.isfinite().all(-1).sum(0).tolist()))
     record = dict(train_images=len(cache), points_outside_percent=100*cache.share_outside(), labels_of_points=have,
                   labels_left_out=len(labels.problems)+len(cache.problems))
-    if len({str(f) for f in cache.files})<2: return Fitted(regressor, record, None)
+    if len({str(f) for f in cache.files})<2: return Fitted(regressor, record, cache.files, None)
     pred,mean,parts = cross_validated(fit_on, x, y, cache.files, s.seed)
     in_files = lambda pts: cache.to_original(slice(None), pts.numpy())
     try: measured,curves = measure(cache, [in_files(pred)], in_files(mean), size)
-    except ValueError as e: return Fitted(regressor, record|dict(no_error=str(e)), None) # predicted is all the same
-    return Fitted(regressor, record|measured|dict(cross_validation_parts=parts), (cache,pred,curves))
+    except ValueError as e: # predicted is all the same
+        return Fitted(regressor, record|dict(no_error=str(e)), cache.files, None)
+    return Fitted(regressor, record|measured|dict(cross_validation_parts=parts), cache.files, (cache,pred,curves))
 
 def _say_labels(run, train):
     "What the labels gave, as text"
@@ -539,8 +547,17 @@ def _say_labels(run, train):
     print(f"error of labels that the map did not see: {e['mean']:.1f}% of the {run['error_divided_by']} "
           f"(95% interval {e['low']:.1f} to {e['high']:.1f}; {counted(e['n'], 'image')}, {how}; "
           f'mean shape: {mean:.1f}%)')
-    if e['mean']>.9*mean: print('that is hardly better than points that stand still: label more images, or use '
-                                'a detector that was trained on such images')
+    _say_points(run)
+    if e['mean']>.9*mean:
+        print('that is hardly better than points that stand still, which do well where all images are cut alike: label '
+              'more images, or use a detector of more landmarks, or one that was trained on such images')
+
+def _say_points(run, most=8):
+    "The error of each point, the worst first"
+    known = sorted(((e,name) for name,e in run['points_percent'].items() if e is not None), reverse=True)
+    if len(known)<2: return
+    each = ', '.join(f"{name} {e:.1f}% ({run['points_px'][name]:.1f} px)" for e,name in known[:most])
+    print(f"{'of each point' if len(known)<=most else f'of the {most} worst points'}: {each}")
 
 # %% ../nbs/10b_points.ipynb #f449d3bb
 def _with_find(s, model, video):
@@ -590,6 +607,7 @@ def predict(
     else:
         done = _predict_images(s, model, files, table, regressor, windows)
         if rank_distrib(): return # the first process has the table
+        if s.train: _say_labelled(files, fitted.files, s.train)
         run |= done[0]
         wrote += done[1]
     wrote.append(write_json(s.out/'metrics.json', run))
@@ -598,6 +616,12 @@ def predict(
         regression_sheet(cache, pred, curves, s.out/'figure.png')
         wrote.append(s.out/'figure.png')
     print(f"wrote {', '.join(map(str, wrote))}" + (f', drawings in {s.draw}' if s.draw and not video else ''))
+
+def _say_labelled(files, labelled, train):
+    "Labelled images among those that were predicted"
+    n = len({Path(f).resolve() for f in files} & {Path(f).resolve() for f in labelled})
+    if n: print(f'{n:,} of them {"is" if n==1 else "are"} labelled: the table has what the map says of them, too, and '
+                f'{train} what you said')
 
 # %% ../nbs/10b_points.ipynb #1bcc7b0b
 def _record(s, model_name):
@@ -622,6 +646,7 @@ def _say(run, train):
     of_several = (f" (95% interval {e['low']:.2f} to {e['high']:.2f}, median {e['median']:.2f}, "
                   f"over 10%: {e['failure']:.1f}% of {e['n']} images)")
     print(f"error {e['mean']:.2f}%"+(of_several if e['n']>1 else ' of one image'))
+    _say_points(run)
     mean = run.get('mean_shape_percent')
     print(f"divided by the {run['error_divided_by']}" + (f"; mean shape: {mean['mean']:.2f}%" if mean else ''))
     if d := run.get('draws_percent'):

@@ -311,11 +311,11 @@ def fit_run(
     with nullcontext() if bars else learn.no_bar(), together(learn):
         learn.fit_recipe(plan['n_epoch'], checkpoint=checkpoint, resume=resume)
         if not plan.get('distil'): return
+        n_epoch,own = plan['distil']//2,Path(checkpoint).with_name('distil.safetensors')
         if not rank_distrib():
-            print(f"distillation, {counted(plan['distil'], 'epoch')}: of one view the detector learns to say what it "
-                  'says on the average of several', flush=True)
-        own = Path(checkpoint).with_name('distil.safetensors')
-        learn.distil(plan['distil']//2, rounds=2, checkpoint=own, resume=resume)
+            print(f'distillation, two rounds of {counted(n_epoch, "epoch")}: of one view the detector learns to say '
+                  'what it says on the average of several', flush=True)
+        learn.distil(n_epoch, rounds=2, checkpoint=own, resume=resume)
 
 # %% ../nbs/10a_runs.ipynb #fa19e434
 def verdict(
@@ -329,7 +329,8 @@ def verdict(
     few = f' ({pairs:,} pairs are few)' if pairs<ENOUGH else ''
     if static:
         return (f'{static} of {n_landmarks} landmarks stand still: train longer{few}, crop the images tighter round '
-                f"the object, or start from a detector of similar things with --finetune ({', '.join(pretrained())})")
+                'the object, or start with --finetune from a detector of similar things, whose number of landmarks it '
+                f"keeps ({', '.join(pretrained())})")
     if border:
         return (f'{border} of {n_landmarks} landmarks sit on the border of what is seen: '
                 f'leave more room round the object, or train with fewer landmarks{few}')
@@ -358,8 +359,11 @@ def landmark_sheet(
     "Held-out images, their warps, the same points in the same colours"
     import matplotlib.pyplot as plt
     learn.show_results(ds_idx, n=n)
+    sheet = plt.gcf()
+    sheet.text(.5, .02, 'images above, their warps below; rings: the points of the warp, carried back; '
+               'a landmark that follows has its point in its ring', ha='center', fontsize=8)
     picture = BytesIO()
-    plt.gcf().savefig(picture, dpi=110, bbox_inches='tight', format=Path(path).suffix[1:])
+    sheet.savefig(picture, dpi=110, bbox_inches='tight', format=Path(path).suffix[1:])
     plt.close()
     write_bytes(path, picture.getvalue())
 
