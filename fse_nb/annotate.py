@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor
 from traitlets import Dict
-from .store import counted, load_tensors, locked, save_tensors
+from .store import counted, load_tensors, locked, save_tensors, write_json
 from .draw import landmark_hex
 from .data import BadData, BadImage, LandmarkSet, as_set, load_image, write_annotations
 from .decode import box_to_pixels, box_to_unit
@@ -246,7 +246,7 @@ class LabelSession:
 def _open(self:LabelSession, names, labels, find, boxes):
     self.journal,self.lock = Journal(self.out/'labels.jsonl'),threading.RLock()
     self.wake = threading.Event()
-    given = self._given(labels, names) if labels is not None and not self.journal.records else None
+    given = None if labels is None else self._given(labels, names)
     before = next((o['names'] for o in self.journal.records if 'names' in o), None)
     self.names = self._names(names, before or (given and given.names))
     self.images = self._with_labelled(given)
@@ -322,14 +322,15 @@ def _with_labelled(self:LabelSession, given):
 # %% ../nbs/12_annotate.ipynb #d99c38c3
 @patch
 def _take_over(self:LabelSession, given):
-    "Points of annotation as labels that are done"
+    "Points of annotation as labels that are done, of images that were not touched here"
+    touched = {o['image'] for o in self.journal.records if 'image' in o}
     number,records = {_same_file(f):i for i,f in enumerate(self.images.files)},[]
     at = [number.get(_same_file(f)) for f in given.files]
     if None in at:
         warnings.warn(f'{at.count(None)} of {len(at)} labelled images are not there, '
                       f'such as {given.files[at.index(None)]}: their labels are left out')
     for row,i in enumerate(at):
-        if i is None: continue
+        if i is None or self.keys[i] in touched: continue
         points = np.full((len(self.names),2), np.nan)
         visible = np.zeros(len(self.names), int)
         for k,name in enumerate(self.names):
@@ -875,14 +876,25 @@ def video_frames(
     folder, # for the frames
     n:int=20 # frames of each video
 )->list: # of image files
-    "Varied frames of videos as images; raises ValueError for what is no video, and for two of one name"
+    """Varied frames of videos as images; raises ValueError for what is no video, and for two of one name, also where
+    one of them was here before"""
     folder,files = Path(folder),[]
     stems = [Path(o).stem for o in videos]
     for video,stem in zip(videos, stems):
         if stems.count(stem)>1: raise ValueError(f'two videos are called {stem}: give one of them another name')
-        there = sorted(folder.glob(f'{glob.escape(stem)}_{"[0-9]"*6}.png'))
-        if there: print(f'{len(there)} frames of {video} are in {folder} already')
-        files += there or save_frames(video, folder, n)
+        there,record = sorted(folder.glob(f'{glob.escape(stem)}_{"[0-9]"*6}.png')),folder/f'{stem}.json'
+        with open(video, 'rb') as f: own = dict(sha1_of_first_mb=hashlib.sha1(f.read(2**20)).hexdigest())
+        own['bytes'] = Path(video).stat().st_size
+        known = json.loads(record.read_text()) if record.exists() else own|dict(n=n)
+        if own|dict(n=known['n'])!=known:
+            raise ValueError(f'{folder} has the frames of another video that is called {stem}: give another --out')
+        if there and known['n']==n: print(f'{len(there)} frames of {video} are in {folder} already')
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(record, own|dict(n=None)) # begun
+            there = save_frames(video, folder, n)
+            write_json(record, own|dict(n=n))
+        files += there
     return list(map(str, files))
 
 # %% ../nbs/12_annotate.ipynb #f84f9bb8

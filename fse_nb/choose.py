@@ -59,7 +59,7 @@ def relative_errors(
 # %% ../nbs/05c_choose.ipynb #3f0c5a29
 def _alike(models):
     "Raise ValueError for detectors that see different squares of an image"
-    squares = {replace(declared(m), crop=declared(m).square, scale=1.) for m in models}
+    squares = {replace(declared(m), crop=declared(m).square, scale=1., channels=3) for m in models}
     if len(squares)>1:
         raise ValueError('these detectors see different squares of an image, and their landmarks cannot be compared: '
                          + '; '.join(sorted(map(str, squares))))

@@ -191,7 +191,10 @@ def images_in(
     what # paths of images, folders and lists, and patterns
 )->list: # of paths, each once
     "The images; raises FileNotFoundError for what is not there, and ValueError for what is no image"
-    found = list(dict.fromkeys(f for o in what for file in _images_of(str(o)) for f in _unfolded(file)))
+    each = {} # by its whole path
+    for f in (f for o in what for file in _images_of(str(o)) for f in _unfolded(file)):
+        each.setdefault(os.path.abspath(f), f)
+    found = list(each.values())
     for f in found:
         if advice := _no_image(f): raise ValueError(advice)
     if missing := [f for f in found if not _there(f)]:
@@ -205,12 +208,18 @@ def images_in(
 def check_outputs(
     what, # paths of images and folders
     csv:Path, # table to write
-    draw:Path=None # folder of the drawings
+    draw:Path=None, # folder of the drawings
+    boxes=None # table that is read
 ):
     "Raise ValueError or OSError where an output cannot be written"
     if csv.is_dir() or csv.suffix.lower() not in ('.csv','.parquet',''):
         raise ValueError(f'--csv is {csv}, but a table is written: give a file such as landmarks.csv or .parquet, '
                          'and other formats with --to, such as --to coco,dlc,pts')
+    grows = csv.with_suffix('.csv') # a .parquet is made of it at the end
+    if boxes is not None and grows.resolve()==Path(boxes).resolve():
+        raise ValueError(f'--csv is {csv}, but {boxes} is read: give another')
+    if grows!=csv and grows.is_file() and not _is_landmark_table(grows):
+        raise ValueError(f'{grows} is there, in which the rows of {csv.name} would be collected: give another --csv')
     if draw is not None:
         if draw.is_file(): raise ValueError(f'--draw is {draw}, which is a file: give a folder')
         taken = draw.resolve()
@@ -224,6 +233,9 @@ def check_outputs(
         there = next(p for p in (o.absolute(),*o.absolute().parents) if p.exists())
         if there.is_file() and there!=csv.absolute(): raise ValueError(f'{there} is a file: give a folder')
         if not os.access(there, os.W_OK): raise PermissionError(f'{there} cannot be written to')
+
+def _is_landmark_table(file):
+    with open(file, 'rb') as f: return b'landmark0_x' in f.readline()
 
 # %% ../nbs/10_cli.ipynb #a6035058
 @call_parse
@@ -312,7 +324,8 @@ def _where(find, max_objects, boxes):
 def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, device):
     if not what: raise ValueError('no images: give files or folders')
     images,windows = images_in(what),None
-    check_outputs(what, csv, draw)
+    if bs<1: raise ValueError(f'--bs is {bs}, but at least one is needed')
+    check_outputs(what, csv, draw, where and where.get('boxes'))
     from fse_nb.detect import device_name
     from fastai.torch_core import rank_distrib
     from fse_nb.many import (beside, find_in, need_parquet, read_table, review_all, standing_still, to_parquet,

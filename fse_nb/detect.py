@@ -34,8 +34,8 @@ def pick_device(
     "Where to compute; raises ValueError for a device that is not there"
     if name is None:
         name = 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'
-    try: torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as e:
+    try: torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, AttributeError) as e:
         why = str(e).strip().splitlines()[0]
         raise ValueError(f"--device is '{name}', which cannot be used here ({why}): leave it out") from None
     return torch.device(name)

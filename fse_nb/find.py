@@ -34,7 +34,8 @@ def lay_on(
     "The similarity that lays a shape on points, and the distance of each from its place, in units of the shape"
     at,centre = points.mean(1),mean.mean(0)
     z,m = (torch.view_as_complex(o.contiguous()) for o in (points-at[:,None],mean-centre))
-    factor = (z@m.conj())/m.abs().square().sum().clamp(min=1e-12)
+    spread = m.abs().square().sum()
+    factor = (z@m.conj())/spread if spread>1e-12 else torch.ones_like(z[:,0]) # one landmark alone has no size
     origin = torch.view_as_complex(at.contiguous())-factor*torch.complex(*centre)
     left_over = (z-factor[:,None]*m).abs()/factor.abs().clamp(min=1e-6)[:,None]
     return factor,torch.view_as_real(origin),left_over

@@ -200,15 +200,17 @@ class GrowingTable:
         if self.path.stat().st_size==0: return self.left_out.unlink(missing_ok=True)
         several = 'object' in pd.read_csv(self.path, nrows=0) # rows an image, perhaps
         if several: _cut_last_image(self.path)
-        rows = pd.read_csv(self.path, usecols=['image'], dtype=str).image.drop_duplicates()
+        images = pd.read_csv(self.path, usecols=['image'], dtype=str).image
+        rows = images.drop_duplicates()
         number = {name:i for i,name in enumerate(self.names)}
         there = [number.get(name, -1) for name in rows]
         if any(a>=b for a,b in zip([-1]+there, there)):
             raise ValueError(f'{self.path} holds other images than were given, or in another order: '
                              '--resume needs the same images')
         self.done = there[-1]+1 if there else 0
-        if there and not several:
-            self.last = pd.read_csv(self.path, skiprows=range(1, len(there)), dtype=dict(image=str))
+        if there: # the rows of the last image
+            before = int((images!=images.iloc[-1]).sum())
+            self.last = pd.read_csv(self.path, skiprows=range(1, before+1), dtype=dict(image=str))
         if self.left_out.exists():
             known = pd.read_csv(self.left_out)
             known[known.row<self.done].to_csv(self.left_out, index=False)
@@ -312,13 +314,16 @@ def _own(table):
     table.parent.mkdir(parents=True, exist_ok=True)
     return _held(table)
 
-def _same_detector(model, grown, files, regressor):
-    "Compare the last row of a table with what the detector says today"
-    cache = next(decoded_blocks(declared(model), [files[grown.done-1]]))
+def _same_detector(model, grown, files, regressor, windows):
+    "Compare the rows of the last image in a table with what the detector says today"
+    geometry,last = declared(model),[files[grown.done-1]]
+    cache = next(decoded_blocks(geometry, last) if windows is None else _windowed(geometry, last, 1, windows))
     now,there = landmark_table(points_of(model, cache, regressor), grown.path.parent),grown.last
-    same = list(now)==list(there) and len(now)==1
-    if not same or not np.allclose(now.iloc[0,1:].astype(float), there.iloc[0,1:].astype(float), atol=.5):
-        raise ValueError(f'{grown.path} was written by another detector or map: --resume needs what began it')
+    same = list(now)==list(there) and len(now)==len(there)
+    numbers = lambda t: t.drop(columns='image').to_numpy(float)
+    if not same or not np.allclose(numbers(now), numbers(there), atol=.5, equal_nan=True):
+        raise ValueError(f'{grown.path} was written by another detector or map, or with other windows (--find, '
+                         '--boxes): --resume needs what began it')
 
 def fingerprint(
     model, # detector
@@ -362,7 +367,7 @@ def find_in(
     size = size or (256 if windows is None else 4)
     with nullcontext() if rank_distrib() else _own(Path(table)):
         grown = None if rank_distrib() else GrowingTable(table, files, resume)
-        if grown and grown.last is not None and windows is None: _same_detector(model, grown, files, regressor)
+        if grown and grown.last is not None: _same_detector(model, grown, files, regressor, windows)
         done = of_first(grown and grown.done)
         if done: print(f'{done:,} of {len(files):,} images are in {table} already', flush=True)
         todo,top = files[done:],_common_folder(files)

@@ -11,7 +11,7 @@ __all__ = ['Sets', 'Size', 'FITS', 'Fits', 'Fitted', 'as_written', 'open_labels'
            'shapes_of', 'labels_in_windows', 'fit_on_labels', 'predict', 'regress']
 
 # %% ../nbs/10b_points.ipynb #f7f5da40
-import json, re
+import json, os, re
 from collections import namedtuple
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -56,8 +56,8 @@ def open_labels(
         raise ValueError(f'{what} holds images, but no points: a table has columns like nose_x and nose_y')
     if s.meta is not None and all(f'{name}_confidence' in s.meta for name in s.names):
         raise ValueError(f'{what} holds predictions ({s.names[0]} has a column {s.names[0]}_confidence), and what a '
-                         'map said is no label: correct some images in fse_label, or keep the rows that you corrected, '
-                         'without these columns')
+                         'map said is no label: give the labels that it was made from (fse_label proposes all others '
+                         'again, to be corrected), or the rows that you corrected, without these columns')
     if not len(s):
         why = s.problems.problem.iloc[0] if len(s.problems) else 'it names none'
         place = '' if 'no such image' not in why else f'; they were looked for from {_looked_in(what, root)} on: '
@@ -132,7 +132,8 @@ def train_test(
             raise ValueError(f'{train} has {counted(len(whole), "image")}, too few to hold some out: '
                              'give test images with --test')
         fit,held = fit.random_split(.2, seed)
-    if both := set(map(str, fit.files)) & set(map(str, held.files)):
+    real = lambda s: {os.path.realpath(str(f)) for f in s.files}
+    if both := real(fit) & real(held):
         one = Path(sorted(both)[0]).name
         raise ValueError(f'{len(both)} images are in --train and in --test, such as {one}: keep them apart')
     names = [n for n in fit.names if n in held.names]
@@ -356,7 +357,15 @@ def refuse(
     if s.fit not in FITS: raise ValueError(f"--fit is '{s.fit}': use {', '.join(FITS)}")
     if s.bias and s.fit in ('chosen','few','follow'): raise ValueError('--bias is for --fit ridge')
     written_formats(s.to)
-    if Path(s.out).is_file(): raise ValueError(f'{s.out} is a file: give a folder with --out')
+    if s.bs<1: raise ValueError(f'--bs is {s.bs}, but at least one is needed')
+    out = Path(s.out).resolve()
+    if out.is_file(): raise ValueError(f'{s.out} is a file: give a folder with --out')
+    for option,file in (('train',s.train),('test',s.test)):
+        if file and Path(file).stem.startswith('predictions') and Path(file).resolve().parent==out:
+            raise ValueError(f'--{option} is {file}, which would be overwritten: copy it, or give another --out')
+    if s.regressor and out in (Path(s.regressor).resolve(),Path(s.regressor).resolve().parent):
+        raise ValueError(f'--out is {s.out}, the folder of the map, whose predictions and errors would be overwritten: '
+                         'give another --out')
 
 # %% ../nbs/10b_points.ipynb #95f909d9
 def opened(

@@ -102,7 +102,8 @@ def weights(self:LinearRegressor)->pd.DataFrame: # landmarks × points, each col
     "Share of each landmark in each point: |W| summed over 2×2 blocks, normalised in ℓ1 for each point (Fig 7)"
     L,K = (n//2 for n in self.W.shape)
     blocks = self.W.detach().cpu().double().abs().view(L, 2, K, 2).sum((1,3))
-    shares = (blocks/blocks.sum(1, keepdim=True)).T.numpy()
+    total = blocks.sum(1, keepdim=True)
+    shares = torch.where(total==0, 1/K, blocks/total).T.numpy() # a point that stands still rests on all alike
     return pd.DataFrame(shares, index=self.sources or [f'landmark{k}' for k in range(K)],
                         columns=self.names or [f'p{l}' for l in range(L)])
 

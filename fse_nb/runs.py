@@ -508,21 +508,25 @@ def train_once(
 def keep_best(
     s # arguments of `fse_train`
 ):
-    "Compare the detectors of `train_seeds` on the images of their training, and copy the best of them into `s.out`"
+    """Compare the detectors of `train_seeds` on the images of their training, and copy the best of them into `s.out`;
+    where there are too few images, the best is the one with the smallest equivariance error"""
     names,device = [f'seed{s.seed+k}' for k in range(s.seeds)],pick_device(s.device)
     found = {name:load_detector(s.out/name/'detector.safetensors').to(device) for name in names}
     images,_,_ = training_images(s, found[names[0]].geometry, device)
-    try: table = rank_detectors(found, images)
-    except ValueError as e:
-        raise ValueError(f'the trainings in {s.out} are done, but cannot be compared ({e}): look at landmarks.png of '
-                         'each') from None
     runs = {name:json.loads((s.out/name/'run.json').read_text(encoding='utf-8')) for name in names}
-    table['equivariance_px'] = [runs[name]['metrics']['equivariance_px'] for name in table.index]
+    px = pd.Series({name:runs[name]['metrics']['equivariance_px'] for name in names}).sort_values()
+    try: table = rank_detectors(found, images)
+    except ValueError as e: # too few images
+        table = pd.DataFrame(dict(n_landmarks=found[names[0]].config['n_landmarks']), index=px.index)
+        print(f'{px.index[0]} has the smallest equivariance error ({px.iloc[0]:.2f} px); what the landmarks of one '
+              f'foretell of the others was not compared: {e}')
+    else:
+        errors = ', '.join(f'{name} {e:.3f}' for name,e in table.relative_error.items())
+        print(f'{table.index[0]} foretells best what the others find (relative errors: {errors})')
+    table['equivariance_px'] = px
     write_bytes(s.out/'ranking.csv', table.rename_axis('training').round(4).to_csv().encode())
     files = [s.out/name for name in ('detector.safetensors','landmarks.png')]
     for file in files: write_bytes(file, (s.out/table.index[0]/file.name).read_bytes())
-    errors = ', '.join(f'{name} {e:.3f}' for name,e in table.relative_error.items())
-    print(f'{table.index[0]} foretells best what the others find (relative errors: {errors})')
     kept = runs[table.index[0]]
     print(verdict(kept['metrics'], int(table.n_landmarks.iloc[0]), kept['pairs'], files[0]))
     print(f"wrote {', '.join(map(str, (*files,s.out/'ranking.csv')))}")
@@ -571,7 +575,7 @@ def train_rounds(
         if own['metrics']['share_static']>=.5:
             return print('there is no further round, since landmarks that stand still find nothing: train longer, '
                          'or crop the photographs')
-        detector = str(part.out/'detector.safetensors')
+        detector = str((part.out/'detector.safetensors').resolve()) # as its record names it, from any folder
         part = part._replace(find=detector, finetune=detector, arch=None)
     print(f"after {_rounds(s.rounds)} {own['same_windows']['moved']} of {own['same_windows']['asked']} windows still "
           'move: look at what is found (fse_detect --find --draw), before you train more')

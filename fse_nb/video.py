@@ -152,6 +152,7 @@ def _search(self:Follower, image):
     lost = self.window is None or self.doubtful>=self.patience
     if self.constellation is None or self.wait or not lost: return False
     found = find_objects(self.model, [image])
+    if not len(found): raise ValueError(f'no object can be looked for in the frames: {found.problems.problem.iloc[0]}')
     self.window = _centred(found.crop[:1]).float()
     self.doubtful,self.wait,self.searches = 0,self.again,self.searches+1
     return True
@@ -466,6 +467,7 @@ def _calmed(whole, smooth):
     "A table with its points averaged over so many seconds, by object, and not over a gap"
     if not smooth or not len(whole): return whole
     n,seconds = (whole[o].iloc[-1]-whole[o].iloc[0] for o in ('frame','seconds'))
+    if n<=0 or seconds<=0: return whole # one frame, or no time
     columns,rate = [f'{name}_{c}' for name in names_in(whole) for c in 'xy'],n/max(seconds, 1e-9) # frames a second
     def calm(rows):
         points = smoothed(*_points_in(rows), smooth*rate)
