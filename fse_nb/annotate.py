@@ -883,6 +883,7 @@ def video_frames(
     for video,stem in zip(videos, stems):
         if stems.count(stem)>1: raise ValueError(f'two videos are called {stem}: give one of them another name')
         there,record = sorted(folder.glob(f'{glob.escape(stem)}_{"[0-9]"*6}.png')),folder/f'{stem}.json'
+        if not Path(video).is_file(): raise FileNotFoundError(f'there is no {video}')
         with open(video, 'rb') as f: own = dict(sha1_of_first_mb=hashlib.sha1(f.read(2**20)).hexdigest())
         own['bytes'] = Path(video).stat().st_size
         known = json.loads(record.read_text()) if record.exists() else own|dict(n=n)

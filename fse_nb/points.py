@@ -441,6 +441,7 @@ def regression_sheet(
     truth = None if cache.points is None else torch.from_numpy(cache.points[:n])
     plot_regression(cache[:n].images, pred[:n], truth, axs=axs)
     if errors: plot_cumulative(errors, ax=fig.add_subplot(grid[:,4:])).set_xlabel('error, %')
+    if truth is not None: fig.supxlabel('rings: true points; diamonds: predicted', fontsize=8)
     fig.savefig(path, dpi=110)
 
 # %% ../nbs/10b_points.ipynb #78979f1c
