@@ -411,7 +411,7 @@ def _flat(d, path=()): # pairs of names, from the outside inwards, and number
         elif isinstance(v, dict): yield from _flat(v, said)
         elif _rows(v) and not _is_curve(v):
             for o,name in zip(v, _row_names(v)): yield from _flat(o, (*said,*name))
-        elif isinstance(v, list) and 0<len(v)<=8 and all(map(_number, v)):
+        elif isinstance(v, list) and 0<len(v)<=4 and all(map(_number, v)):
             for i,o in enumerate(v): yield (*said,f'no. {i+1}'),_digits(o)
 
 def _curve(d):
