@@ -883,11 +883,9 @@ def video_frames(
     for video,stem in zip(videos, stems):
         if stems.count(stem)>1: raise ValueError(f'two videos are called {stem}: give one of them another name')
         there,record = sorted(folder.glob(f'{glob.escape(stem)}_{"[0-9]"*6}.png')),folder/f'{stem}.json'
-        if not Path(video).is_file(): raise FileNotFoundError(f'there is no {video}')
-        with open(video, 'rb') as f: own = dict(sha1_of_first_mb=hashlib.sha1(f.read(2**20)).hexdigest())
-        own['bytes'] = Path(video).stat().st_size
-        known = json.loads(record.read_text()) if record.exists() else own|dict(n=n)
-        if own|dict(n=known['n'])!=known:
+        own = _mark_of(video)
+        known = json.loads(record.read_text()) if record.exists() else own|dict(n=n) # frames of before have no record
+        if not own.items()<=known.items():
             raise ValueError(f'{folder} has the frames of another video that is called {stem}: give another --out')
         if there and known['n']==n: print(f'{len(there)} frames of {video} are in {folder} already')
         else:
@@ -897,6 +895,12 @@ def video_frames(
             write_json(record, own|dict(n=n))
         files += there
     return list(map(str, files))
+
+def _mark_of(video):
+    "What tells a video from another of its name, wherever it lies"
+    if not Path(video).is_file(): raise FileNotFoundError(f'there is no {video}')
+    with open(video, 'rb') as f: start = f.read(2**20)
+    return dict(sha1_of_first_mb=hashlib.sha1(start).hexdigest(), bytes=Path(video).stat().st_size)
 
 # %% ../nbs/12_annotate.ipynb #f84f9bb8
 _ANNOTATORS = {} # folder → the annotator of this notebook that has it open

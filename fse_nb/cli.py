@@ -151,9 +151,9 @@ def _listed(file):
     found = []
     for k,name in enumerate(lines, 1):
         if not name or name.startswith('#'): continue
-        there = [o for o in (file.parent/name,Path(name)) if _there(o)]
-        if not there: raise FileNotFoundError(f'{file}, line {k}: there is no {name}')
-        found.append(there[0])
+        there = next((o for o in (file.parent/name,Path(name)) if _there(o)), None)
+        if there is None: raise FileNotFoundError(f'{file}, line {k}: there is no {name}')
+        found.append(there)
     return found
 
 def _there(path): return path.exists() or path.is_symlink() or _is_member(path)
@@ -324,13 +324,13 @@ def _where(find, max_objects, boxes):
 def _detect(what, model, csv, draw, where=None, *, to, resume, bs, engine, device):
     if not what: raise ValueError('no images: give files or folders')
     images,windows = images_in(what),None
-    if bs<1: raise ValueError(f'--bs is {bs}, but at least one is needed')
     check_outputs(what, csv, draw, where and where.get('boxes'))
     from fse_nb.detect import device_name
     from fastai.torch_core import rank_distrib
-    from fse_nb.many import (beside, find_in, need_parquet, read_table, review_all, standing_still, to_parquet,
-                             write_points, written_formats)
+    from fse_nb.many import (at_least_one, beside, find_in, need_parquet, read_table, review_all, standing_still,
+                             to_parquet, write_points, written_formats)
     from fse_nb.store import counted
+    at_least_one(bs=bs)
     parquet,csv = (csv,csv.with_suffix('.csv')) if csv.suffix.lower()=='.parquet' else (None,csv)
     if parquet: need_parquet()
     model = _named(model)

@@ -8,7 +8,7 @@ Docs: https://fse-nb.github.io/fse_nb/many.html.md"""
 __all__ = ['OnnxDetector', 'open_detector', 'points_of', 'landmark_table', 'beside', 'GrowingTable', 'told', 'meet', 'of_first',
            'own_blocks', 'in_turn', 'fingerprint', 'doubt_of', 'standing_still', 'least_of', 'find_in', 'need_parquet',
            'to_parquet', 'draw_points', 'draw_landmarks', 'rows_of', 'names_in', 'read_table', 'review_table',
-           'review_sheet', 'verdict', 'review_all', 'written_formats', 'write_points']
+           'review_sheet', 'verdict', 'review_all', 'at_least_one', 'written_formats', 'write_points']
 
 # %% ../nbs/08a_many.ipynb #282add98
 import hashlib, json, os, sys, tempfile, time
@@ -438,12 +438,15 @@ def draw_points(
     return im
 
 # %% ../nbs/08a_many.ipynb #eeb4d6f2
+def _doubts(sure, doubt=None, least=None):
+    "Is the mean confidence too low, and is the score of the window, where there is one? Of a row or of a table"
+    below = lambda value, bound: value<(-np.inf if bound is None else bound)
+    return below(sure['confidence'], doubt),below(sure.get('score', np.nan), least) # no NaN is below a number
+
 def _said(sure, doubt=None, least=None):
     "The confidence of an image, a row of `meta`, and the score of its window, in words"
-    score = sure.get('score', np.nan) # no NaN is less than a number
-    low = sure['confidence']<(-1 if doubt is None else doubt) or score<(-1 if least is None else least)
-    of_window = '' if np.isnan(score) else f', window {score:.2f}'
-    return f"{sure['confidence']:.2f}{of_window}{' doubtful' if low else ''}"
+    of_window = f", window {sure['score']:.2f}" if 'score' in sure else ''
+    return f"{sure['confidence']:.2f}{of_window}{' doubtful' if any(_doubts(sure, doubt, least)) else ''}"
 
 def draw_landmarks(
     found:LandmarkSet, # of `points_of`
@@ -504,8 +507,8 @@ def review_table(
     "The doubtful images and the least certain of the others, the worst first"
     t = _sureness(table)
     if 'confidence' not in t: return pd.DataFrame(columns=['image','confidence','doubtful','reason'])
-    unsure = t.confidence<(-1 if doubt is None else doubt)
-    doubtful = unsure|(t.score<(-1 if least is None else least)) if 'score' in t else unsure
+    unsure,of_window = _doubts(t, doubt, least)
+    doubtful = unsure|of_window
     order = np.lexsort((t.confidence,~doubtful))[:max(n, int(doubtful.sum()))] # the doubtful first
     t,doubtful,unsure = rows_of(table, order),doubtful[order],unsure[order]
     columns = [c for c in t if c.endswith('_confidence')]
@@ -589,6 +592,12 @@ def review_all(
     return [path]+([] if draw is None else [Path(draw)/'review.png'])
 
 # %% ../nbs/08a_many.ipynb #9ac1ec14
+def at_least_one(**options):
+    "Raise ValueError for an option of a command that is less than one; None is none that was given"
+    for name,value in options.items():
+        if value is None or value>=1: continue
+        raise ValueError(f"--{name.replace('_', '-')} is {value}, but at least one is needed")
+
 def written_formats(
     to:str # names in `FORMATS` or suffixes, with commas
 )->list: # of names

@@ -31,8 +31,8 @@ from .plot import plot_cumulative, plot_regression
 from .export import load_detector, pretrained
 from .find import calibrated, constellation_of, find_objects, in_boxes, windows_in
 from .video import track
-from .many import (beside, doubt_of, find_in, meet, of_first, read_table, review_all, write_points,
-                         written_formats)
+from .many import (at_least_one, beside, doubt_of, find_in, meet, of_first, read_table, review_all,
+                         write_points, written_formats)
 
 # %% ../nbs/10b_points.ipynb #507bb1bf
 def as_written(
@@ -107,6 +107,8 @@ def partners_of(
 #: images to fit on (or None) and to predict, names of their points, names of the eyes, partners, and how many rows lack
 Sets = namedtuple('Sets', 'train test names eyes partners n_lost', defaults=(None,)*5+(0,))
 
+def _real(files): return {*map(os.path.realpath, files)} # one name for a file, however its path is written
+
 def _has(s, split): return s is not None and s.split is not None and split in s.split
 
 def train_test(
@@ -132,8 +134,7 @@ def train_test(
             raise ValueError(f'{train} has {counted(len(whole), "image")}, too few to hold some out: '
                              'give test images with --test')
         fit,held = fit.random_split(.2, seed)
-    real = lambda s: {os.path.realpath(str(f)) for f in s.files}
-    if both := real(fit) & real(held):
+    if both := _real(fit.files) & _real(held.files):
         one = Path(sorted(both)[0]).name
         raise ValueError(f'{len(both)} images are in --train and in --test, such as {one}: keep them apart')
     names = [n for n in fit.names if n in held.names]
@@ -357,7 +358,7 @@ def refuse(
     if s.fit not in FITS: raise ValueError(f"--fit is '{s.fit}': use {', '.join(FITS)}")
     if s.bias and s.fit in ('chosen','few','follow'): raise ValueError('--bias is for --fit ridge')
     written_formats(s.to)
-    if s.bs<1: raise ValueError(f'--bs is {s.bs}, but at least one is needed')
+    at_least_one(bs=s.bs)
     out = Path(s.out).resolve()
     if out.is_file(): raise ValueError(f'{s.out} is a file: give a folder with --out')
     for option,file in (('train',s.train),('test',s.test)):
@@ -629,7 +630,7 @@ def predict(
 
 def _say_labelled(files, labelled, train):
     "Labelled images among those that were predicted"
-    n = len({Path(f).resolve() for f in files} & {Path(f).resolve() for f in labelled})
+    n = len(_real(files) & _real(labelled))
     if n: print(f'{n:,} of them {"is" if n==1 else "are"} labelled: the table has what the map says of them, too, and '
                 f'{train} what you said')
 

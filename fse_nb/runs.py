@@ -33,7 +33,7 @@ from .regress import fit_regressor
 from .confidence import fit_confidence, fit_doubt
 from .choose import rank_detectors
 from .export import load_detector, pretrained, save_detector
-from .many import meet, of_first
+from .many import at_least_one, meet, of_first
 from .find import find_objects, fit_constellation, same_windows
 
 # %% ../nbs/10a_runs.ipynb #e885d058
@@ -168,9 +168,7 @@ def refuse(
     s # arguments of `fse_train`
 ):
     "Raise ValueError for what cannot succeed"
-    for name,value in (('n-landmarks',s.n_landmarks), ('bs',s.bs), ('epochs',s.epochs), ('rounds',s.rounds),
-                       ('seeds',s.seeds)):
-        if value is not None and value<1: raise ValueError(f'--{name} is {value}, but at least one is needed')
+    at_least_one(n_landmarks=s.n_landmarks, bs=s.bs, epochs=s.epochs, rounds=s.rounds, seeds=s.seeds)
     if s.minutes is not None and not 0<s.minutes<math.inf:
         raise ValueError(f'--minutes is {s.minutes:g}: give how long the run may take, such as 30')
     if s.distil is not None and not 0<=s.distil<=10:

@@ -24,7 +24,7 @@ from scipy.optimize import linear_sum_assignment
 from .draw import landmark_hex
 from .detect import declared
 from .store import write_bytes, write_json
-from .find import _centred, _step, constellation_of, find_objects, look, overlap, to_image
+from .find import _centred, _least, _step, constellation_of, find_objects, look, overlap, to_image
 from .many import _each, beside, doubt_of, draw_points, fingerprint, names_in, points_of, told
 
 # %% ../nbs/08c_video.ipynb #1d256c67
@@ -101,7 +101,7 @@ class Follower:
         self.model,self.patience,self.again,self.regressor = model,patience,again,regressor
         sure = getattr(model, 'confidence', None) is not None
         self.constellation = constellation_of(model) if sure else None
-        self.least = (self.constellation and self.constellation.doubt or doubt_of(model) or 0.) if sure else 0.
+        self.least = _least(model, self.constellation) if sure else 0.
         self.window,self.doubtful,self.wait,self.searches = None,0,0,0
 
     def __call__(self,
@@ -468,7 +468,7 @@ def _calmed(whole, smooth):
     if not smooth or not len(whole): return whole
     n,seconds = (whole[o].iloc[-1]-whole[o].iloc[0] for o in ('frame','seconds'))
     if n<=0 or seconds<=0: return whole # one frame, or no time
-    columns,rate = [f'{name}_{c}' for name in names_in(whole) for c in 'xy'],n/max(seconds, 1e-9) # frames a second
+    columns,rate = [f'{name}_{c}' for name in names_in(whole) for c in 'xy'],n/seconds # frames a second
     def calm(rows):
         points = smoothed(*_points_in(rows), smooth*rate)
         return rows.assign(**dict(zip(columns, points.reshape(len(rows), -1).T.round(2))))
