@@ -10,7 +10,7 @@ __all__ = ['METHODS', 'Plan', 'BadImage', 'tar_members', 'is_there', 'open_binar
            'decode_square', 'ImageCache', 'decode_images']
 
 # %% ../nbs/04c_decode.ipynb #1a9f0fc3
-import os, re, sys, json, math, hashlib, tarfile, warnings, zipfile
+import os, re, sys, json, math, hashlib, tarfile, warnings, zipfile, zlib
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -569,26 +569,29 @@ def _fill_memory(decoded, n, side):
     return data[:count],log.arrays()
 
 # %% ../nbs/04c_decode.ipynb #c0562488
+_HEADER_BYTES = 128
+
 def _npy_header(shape):
-    "128 bytes, whatever the shape, so that the count can be corrected at the end"
+    "Of `_HEADER_BYTES`, whatever the shape, so that the count can be corrected at the end"
     about = repr(dict(descr='|u1', fortran_order=False, shape=tuple(int(o) for o in shape)))
     return b'\x93NUMPY\x01\x00\x76\x00'+about.ljust(117).encode()+b'\n'
 
 def _fill_file(decoded, n, side, file, key):
     "The squares in `file`, the log beside it in an .npz; both appear when they are complete"
-    log,count = _Log(),0
+    log,count,crc = _Log(),0,0
     part,log_file = file.with_name(f'{file.name}.{os.getpid()}.tmp'),file.with_suffix('.npz')
     try:
         with open(part, 'wb') as f:
             f.write(_npy_header((n,side,side,3)))
             for square in log.squares(decoded):
-                f.write(square.tobytes())
-                count += 1
+                pixels = square.tobytes()
+                f.write(pixels)
+                count,crc = count+1,zlib.crc32(pixels, crc)
             f.seek(0)
             f.write(_npy_header((count,side,side,3)))
         log_file.unlink(missing_ok=True) # the old log does not describe the new squares
         os.replace(part, file)
-        with open(part, 'wb') as f: np.savez(f, key=np.array(key), **log.arrays())
+        with open(part, 'wb') as f: np.savez(f, key=np.array(key), crc=np.array(crc), **log.arrays())
         os.replace(part, log_file)
     except OSError as e: raise OSError(e.errno, f'could not write the decoded images to {file} ({e.strerror})') from e
     finally: part.unlink(missing_ok=True)
@@ -600,6 +603,14 @@ def _fits(data, log, n, side):
     return (data.dtype==np.uint8 and data.shape==(len(i),side,side,3) and log['boxes'].shape==(len(i),4)
             and len(bad)==len(log['why']) and np.array_equal(np.sort(np.concatenate([i,bad])), np.arange(n)))
 
+def _crc_of(file):
+    "The checksum of the pixels in `file`, read a megabyte at a time"
+    crc = 0
+    with open(file, 'rb') as f:
+        f.seek(_HEADER_BYTES)
+        while part := f.read(2**20): crc = zlib.crc32(part, crc)
+    return crc
+
 def _read_cache(file, key, n, side):
     "The array and its log, if they are there, whole, and made from the same images in the same way"
     log_file = file.with_suffix('.npz')
@@ -608,7 +619,8 @@ def _read_cache(file, key, n, side):
         if unpacked>10**6+2000*n: return None # no log of n images is as large
         with np.load(log_file, allow_pickle=False) as z: log = {k:z[k] for k in z.files}
         data = np.load(file, mmap_mode='r', allow_pickle=False)
-        return (data,log) if str(log.pop('key'))==key and _fits(data, log, n, side) else None
+        same = str(log.pop('key'))==key and _fits(data, log, n, side) and int(log.pop('crc'))==_crc_of(file)
+        return (data,log) if same else None
     except Exception: return None # whatever is wrong with it, it is made anew
 
 # %% ../nbs/04c_decode.ipynb #c03e03df
@@ -685,7 +697,7 @@ def decode_images(
     file = None
     if cache is not None or n*side*side*3>max_bytes:
         made_with = replace(g, crop=g.size, scale=1., channels=3) # the rest of a geometry does not change the squares
-        key = _fingerprint(s, version=3, geometry=made_with.as_dict(), min_size=min_size)
+        key = _fingerprint(s, version=4, geometry=made_with.as_dict(), min_size=min_size)
         file = _cache_file(cache, key)
         if (got := _read_cache(file, key, n, side)) is not None: return _as_cache(s, g, *got, warn_small)
     bar = n>=5000 if progress is None else progress
