@@ -123,7 +123,7 @@ def fse_train(
 ):
     "Train a landmark detector on images without labels"
     settings = TrainSettings(**locals())
-    with one_sentence('fse_train', Path(out)/('run.json' if max(rounds, seeds)>1 else 'checkpoint.safetensors')):
+    with one_sentence('fse_train', Path(out)/'run.json'):
         from fse_nb.runs import train
         train(settings)
 

@@ -15,6 +15,7 @@ __all__ = ['DISTIL_COST', 'ENOUGH', 'TOY_PAIRS', 'step_seconds', 'plan_run', 'di
 import copy, json, math, sys, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -145,10 +146,11 @@ def training_images(
 def learner_for(
     s, # arguments of `fse_train`
     start=None, # the detector that is trained on
-    device=None # see `pick_device`
+    device=None, # see `pick_device`
+    images=None # of `training_images`, where they are at hand
 ):  # a `LandmarkLearner`, and what its images are
     "The learner of a run"
-    train,held,about = training_images(s, geometry_for(s, start), device)
+    train,held,about = images or training_images(s, geometry_for(s, start), device)
     dls = landmark_dls(train, held, bs=min(s.bs, max(1, len(train)//2)), seed=s.seed, with_points=False,
                        max_valid=200, val_bs=50, device=device)
     learn = landmark_learner(dls, s.n_landmarks, s.recipe, warps=DATASETS[s.dataset].warps if s.dataset else FACES,
@@ -487,7 +489,8 @@ def say_results(
 # %% ../nbs/10a_runs.ipynb #10651746
 def train_once(
     s, # arguments of `fse_train`, paths absolute
-    run:dict # its record: of `begun`, or with `s.resume` of `resumed`; it is completed
+    run:dict, # its record: of `begun`, or with `s.resume` of `resumed`; it is completed
+    images=None # of `training_images`, where several trainings share them
 ):
     "One training"
     device = pick_device(s.device)
@@ -495,7 +498,7 @@ def train_once(
     print(f'fse_train on {device_name(device)}', flush=True)
     with nullcontext() if rank_distrib() else locked(s.out):
         start = load_detector(s.finetune) if s.finetune else None
-        learn,about = learner_for(s, start, device)
+        learn,about = learner_for(s, start, device, images)
         if 'plan' not in run: start_run(learn, about, s, run)
         announce(learn, run, s.resume)
         fit_run(learn, run['plan'], s.out/'checkpoint.safetensors', s.resume)
@@ -504,13 +507,13 @@ def train_once(
 
 # %% ../nbs/10a_runs.ipynb #01f65b86
 def keep_best(
-    s # arguments of `fse_train`
+    s, # arguments of `fse_train`
+    images # cache of the images that they were trained on
 ):
     """Compare the detectors of `train_seeds` on the images of their training, and copy the best of them into `s.out`;
     where there are too few images, the best is the one with the smallest equivariance error"""
     names,device = [f'seed{s.seed+k}' for k in range(s.seeds)],pick_device(s.device)
     found = {name:load_detector(s.out/name/'detector.safetensors').to(device) for name in names}
-    images,_,_ = training_images(s, found[names[0]].geometry, device)
     runs = {name:json.loads((s.out/name/'run.json').read_text(encoding='utf-8')) for name in names}
     px = pd.Series({name:runs[name]['metrics']['equivariance_px'] for name in names}).sort_values()
     try: table = rank_detectors(found, images)
@@ -548,13 +551,16 @@ def train_seeds(
     run:dict, # its record, see `train_once`
     once=train_once # what a training does
 ):
-    "Train with several seeds, a folder each, and keep the best"
+    "Train with several seeds, a folder each, on images that are decoded once, and keep the best"
     _begin_whole(s, run)
+    start = load_detector(s.finetune) if s.finetune else None
+    images = training_images(s, geometry_for(s, start), pick_device(s.device))
+    if not is_toy(s): once = partial(once, images=images) # a seed draws toy faces of its own
     for k in range(s.seeds):
         part = s._replace(seeds=1, seed=s.seed+k, out=s.out/f'seed{s.seed+k}')
         print(f'training {k+1} of {s.seeds}, in {part.out}', flush=True)
         _do_part(part, once, done='metrics')
-    if not rank_distrib(): keep_best(s)
+    if not rank_distrib(): keep_best(s, images[0])
 
 # %% ../nbs/10a_runs.ipynb #d26ea7b3
 def train_rounds(
