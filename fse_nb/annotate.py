@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor
 from traitlets import Dict
-from .store import counted, load_tensors, locked, save_tensors, write_json
+from .store import counted, load_tensors, locked, real_path, save_tensors, write_json
 from .draw import landmark_hex
 from .data import BadData, BadImage, LandmarkSet, as_set, load_image, write_annotations
 from .decode import box_to_pixels, box_to_unit
@@ -288,19 +288,17 @@ def _looks(self:LabelSession, find, boxes):
     return LandmarksInBlocks(self.model, self.images, folder, 4, windows, kind)
 
 def _refuse_several(boxes, files):
-    n = Counter(map(_same_file, read_boxes(boxes).files))
-    if twice := next((f for f in files if n[_same_file(f)]>1), None):
+    n = Counter(map(real_path, read_boxes(boxes).files))
+    if twice := next((f for f in files if n[real_path(f)]>1), None):
         raise ValueError(f'{boxes} has several boxes in {Path(twice).name}: one object an image can be labelled here')
 
 # %% ../nbs/12_annotate.ipynb #c5ac88a9
-def _same_file(f): return os.path.realpath(str(f))
-
 @patch
 def _given(self:LabelSession, labels, names):
     "Annotation as a set with the points that are wanted; raises ValueError where an image has several objects"
     home = Path(self.images.files[0]).parent if len(self.images) else None
     s = labels if isinstance(labels, LandmarkSet) else labels_near(str(labels), images=home)
-    files = [_same_file(f) for f in s.files]
+    files = [real_path(f) for f in s.files]
     if len(set(files))<len(files):
         twice = next(f for i,f in enumerate(files) if f in files[:i])
         raise ValueError(f'{labels} has several objects in {Path(twice).name}: one an image can be labelled here')
@@ -312,10 +310,10 @@ def _given(self:LabelSession, labels, names):
 def _with_labelled(self:LabelSession, given):
     "The images, and those that annotation has in addition"
     extra = [] if given is None else [str(f) for f in given.files]
-    known = {_same_file(f) for f in self.images.files}
+    known = {real_path(f) for f in self.images.files}
     for record in self.journal.records:
         if 'image' in record: extra.append(os.path.normpath(self.out/record['image']))
-    more = [f for f in dict.fromkeys(extra) if _same_file(f) not in known and Path(f).exists()]
+    more = [f for f in dict.fromkeys(extra) if real_path(f) not in known and Path(f).exists()]
     if self.images.images is not None or not more: return self.images
     return LandmarkSet([*map(str, self.images.files), *more], name=self.images.name)
 
@@ -324,8 +322,8 @@ def _with_labelled(self:LabelSession, given):
 def _take_over(self:LabelSession, given):
     "Points of annotation as labels that are done, of images that were not touched here"
     touched = {o['image'] for o in self.journal.records if 'image' in o}
-    number,records = {_same_file(f):i for i,f in enumerate(self.images.files)},[]
-    at = [number.get(_same_file(f)) for f in given.files]
+    number,records = {real_path(f):i for i,f in enumerate(self.images.files)},[]
+    at = [number.get(real_path(f)) for f in given.files]
     if None in at:
         warnings.warn(f'{at.count(None)} of {len(at)} labelled images are not there, '
                       f'such as {given.files[at.index(None)]}: their labels are left out')

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
+from .store import real_path
 from .model import evaluating
 from .sets import LandmarkSet, as_set, no_problems, squares_around
 from .decode import BadImage, Geometry, _why, decode_square, load_image, plan_square
@@ -498,8 +499,8 @@ def windows_in(
     folders = {Path(f).parent for f in files} # images may also lie here, if they do not where the file has them
     known = best_read(partial(read_boxes, boxes), [None, *(folders if len(folders)==1 else ())])
     rows = {}
-    for i,f in enumerate(known.files): rows.setdefault(str(Path(f).resolve()), []).append(i)
-    of = lambda f: rows.get(str(Path(f).resolve()), [])
+    for i,f in enumerate(known.files): rows.setdefault(real_path(f), []).append(i)
+    of = lambda f: rows.get(real_path(f), [])
     left = [f for f in files if of(f)]
     if not left: raise ValueError(f'{boxes} has no box of these images: its first is {known.files[0]}')
     if len(left)<len(files): print(f'{len(files)-len(left)} of {len(files)} images have no box in {boxes}')

@@ -11,14 +11,14 @@ __all__ = ['Sets', 'Size', 'FITS', 'Fits', 'Fitted', 'as_written', 'open_labels'
            'shapes_of', 'labels_in_windows', 'fit_on_labels', 'predict', 'regress']
 
 # %% ../nbs/10b_points.ipynb #f7f5da40
-import json, os, re
+import json, re
 from collections import namedtuple
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.torch_core import num_distrib, rank_distrib
 from torch import Tensor
 from matplotlib.figure import Figure
-from .store import counted, provenance, write_json
+from .store import counted, provenance, real_path, write_json
 from .sets import no_problems, squares_around
 from .data import (DATASETS, FLIP, ImageCache, LandmarkSet, known_formats, open_dataset,
                          read_annotations)
@@ -107,8 +107,6 @@ def partners_of(
 #: images to fit on (or None) and to predict, names of their points, names of the eyes, partners, and how many rows lack
 Sets = namedtuple('Sets', 'train test names eyes partners n_lost', defaults=(None,)*5+(0,))
 
-def _real(files): return {*map(os.path.realpath, files)} # one name for a file, however its path is written
-
 def _has(s, split): return s is not None and s.split is not None and split in s.split
 
 def train_test(
@@ -134,7 +132,7 @@ def train_test(
             raise ValueError(f'{train} has {counted(len(whole), "image")}, too few to hold some out: '
                              'give test images with --test')
         fit,held = fit.random_split(.2, seed)
-    if both := _real(fit.files) & _real(held.files):
+    if both := {*map(real_path, fit.files)} & {*map(real_path, held.files)}:
         one = Path(sorted(both)[0]).name
         raise ValueError(f'{len(both)} images are in --train and in --test, such as {one}: keep them apart')
     names = [n for n in fit.names if n in held.names]
@@ -630,7 +628,7 @@ def predict(
 
 def _say_labelled(files, labelled, train):
     "Labelled images among those that were predicted"
-    n = len(_real(files) & _real(labelled))
+    n = len({*map(real_path, files)} & {*map(real_path, labelled)})
     if n: print(f'{n:,} of them {"is" if n==1 else "are"} labelled: the table has what the map says of them, too, and '
                 f'{train} what you said')
 
