@@ -280,19 +280,20 @@ def together(
 
 # %% ../nbs/10a_runs.ipynb #d2c3707d
 class EpochLines:
-    "What a learner logs, in columns, a line an epoch"
+    "What a learner logs, in columns, a line an epoch; the epochs of distillation are counted on from those of training"
     def __init__(self,
         learn:LandmarkLearner # whose `logger` it becomes
     ): self.learn,self.widths = learn,None
 
     def __call__(self,
-        values # of an epoch
+        values # of an epoch: its number in the fit, the loss, …
     ):
         if self.widths is None:
             names = list(self.learn.recorder.metric_names)
             self.widths = [max(8, len(name)) for name in names]
             self.line(names)
-        self.line([f'{v:.6f}' if isinstance(v, float) else str(v) for v in values])
+        epoch,*more = values
+        self.line([str(self.learn.first_epoch+epoch), *(f'{v:.6f}' if isinstance(v, float) else str(v) for v in more)])
 
     def line(self,
         cells # texts
