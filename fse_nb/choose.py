@@ -73,6 +73,7 @@ def rank_detectors(
 )->pd.DataFrame: # by name, the best first: relative_error, n_landmarks
     """Which detector foretells best what the others find? Raises ValueError for fewer than three detectors or groups,
     for detectors that see different squares, and for fewer than 40 images"""
+    if not hasattr(models, 'values'): raise TypeError('models is a dict: name → detector')
     found = list(models.values())
     if groups is not None and len(groups)!=len(found):
         raise ValueError(f'{len(groups)} groups, but {counted(len(found), "detector")}')

@@ -21,7 +21,8 @@ from .decode import Geometry, ImageCache, _decode_all, _fill_memory
 def declared(
     model:LandmarkDetector # a detector
 )->Geometry:
-    "The geometry of a detector; raises ValueError where none was declared"
+    "The geometry of a detector; raises ValueError where none was declared, and TypeError for a name"
+    if isinstance(model, str): raise TypeError(f"'{model}' is a name: give load_detector('{model}')")
     if getattr(model, 'geometry', None) is None:
         raise ValueError('this detector does not say what it sees of an image: give it a geometry, '
                          'such as LandmarkDetector(10, geometry=Geometry())')

@@ -58,19 +58,22 @@ def scatter_landmarks(
     return drawn
 
 def show_landmarks(
-    img, # tensor (1 or 3,h,w) in [-1,1], or an array that `imshow` takes
+    img, # tensor (1 or 3,h,w) in [-1,1] or of bytes, or an array that `imshow` takes
     pts, # (K,2) in [-1,1] of the image
     ax=None, # axes of matplotlib; default: new ones
     rings=None, # further points (K,2), drawn as rings in the same colours
     s=26 # area of a marker, points²
 ): # the axes
-    "An image with its landmarks"
+    "An image with its landmarks; raises ValueError where most points are far outside of it"
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(2.2,2.2))[1]
     if isinstance(img, Tensor):
-        img = (img.detach().cpu()*.5+.5).clamp(0,1).permute(1,2,0).float().numpy()
+        img = img.detach().cpu()
+        img = ((img/127.5-1 if img.dtype==torch.uint8 else img)*.5+.5).clamp(0,1).permute(1,2,0).float().numpy()
         if img.shape[-1]==1: img = img[...,0]
     h,w = img.shape[:2]
+    if (reach := torch.as_tensor(pts).float().abs().nanmedian())>4:
+        raise ValueError(f'points are in [-1,1] of the image, but these reach {reach:.3g}: are they pixels?')
     ax.imshow(img, cmap='gray' if img.ndim==2 else None)
     for points,hollow in ((rings,True), (pts,False)):
         if points is None: continue

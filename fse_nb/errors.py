@@ -38,6 +38,7 @@ def eye_distance(
     names:list|None=None # of the points, for eyes by name
 )->Tensor: # (N,1) in the units of `target`; NaN where the eyes coincide
     "Distance between the eyes; raises ValueError for a point that there is not"
+    target = torch.as_tensor(target)
     distance = (_eye(target, left, names)-_eye(target, right, names)).norm(dim=-1, keepdim=True)
     return torch.where(distance>0, distance, torch.nan)
 
@@ -50,6 +51,7 @@ def point_errors(
     names:list|None=None # of the points, for eyes by name
 )->Tensor: # (N,L) as fractions; NaN where a point or an eye is missing
     "Distance from each predicted point to the true one, in units of the inter-ocular distance"
+    pred,target = torch.as_tensor(pred),torch.as_tensor(target)
     return (pred-target).norm(dim=-1)/eye_distance(target, left, right, names)
 
 def interocular_error(
@@ -70,7 +72,7 @@ def _finite(err):
     return e[np.isfinite(e)]
 
 def error_summary(
-    err, # (N,) errors as fractions, a tensor, an array or a list; NaN are left out
+    err, # (N,) errors as fractions, a tensor, an array or a list; what is not finite is left out
     limit:float=.1, # errors above it are failures; the area is taken up to it
     n_boot:int=2000, # resampled test sets
     seed:int=0 # of the resampling

@@ -40,13 +40,28 @@ class LinearRegressor:
         pts:Tensor # (N,K,2) landmarks
     )->Tensor: # (N,L,2), on their device
         "Points; raises ValueError for another number of landmarks"
-        k = self.W.shape[1]//2
+        pts,k = torch.as_tensor(pts),self.W.shape[1]//2
         if pts.shape[1:]!=(k,2): raise ValueError(f'the regressor takes landmarks (N,{k},2), not {tuple(pts.shape)}')
         y = pts.flatten(1) @ self.W.T.to(pts)
         if self.b is not None: y = y+self.b.to(y)
         return y.unflatten(1, (-1,2))
 
 # %% ../nbs/06_regress.ipynb #f51c9e19
+def _whole(o): return o.isfinite().flatten(1).all(1) # rows without NaN
+
+def _labelled(landmarks, points):
+    "Landmarks and points in double precision, and which images have all of both; raises ValueError where none has"
+    if len(landmarks)!=len(points):
+        raise ValueError(f'{len(landmarks)} images with landmarks, but {len(points)} with points')
+    x,y = (torch.as_tensor(o).cpu().double() for o in (landmarks,points))
+    whole = _whole(x)&_whole(y)
+    if whole.any(): return x,y,whole
+    said,lack = 'no image has all its points annotated',(~y.isfinite()).any(-1).sum(0)
+    if lack.any():
+        said += (f': {int(lack.max())} of {len(y)} lack point {int(lack.argmax())}; '
+                 'fse_nb.points.fit_points fits each point on the images that have it')
+    raise ValueError(said)
+
 def _with_ridge(X, Y, strength):
     "X and Y with the rows √strength·W = 0"
     extra = strength**.5*torch.eye(X.shape[1], dtype=X.dtype)
@@ -61,12 +76,8 @@ def fit_regressor(
     sources:list|None=None # of the landmarks
 )->LinearRegressor:
     "Least squares in closed form, of minimum norm with fewer images than unknowns; raises ValueError without labels"
-    if len(landmarks)!=len(points):
-        raise ValueError(f'{len(landmarks)} images with landmarks, but {len(points)} with points')
-    X,Y = (o.cpu().double().flatten(1) for o in (landmarks,points))
-    whole = (X.isfinite().all(1) & Y.isfinite().all(1))
-    if not whole.any(): raise ValueError('no image has all its points annotated')
-    X,Y = X[whole],Y[whole]
+    x,y,whole = _labelled(landmarks, points)
+    X,Y = x[whole].flatten(1),y[whole].flatten(1)
     mean_x,mean_y = X.mean(0),Y.mean(0)
     if bias: X,Y = X-mean_x,Y-mean_y
     if ridge: X,Y = _with_ridge(X, Y, ridge*len(X)*X.square().mean())
@@ -302,13 +313,9 @@ def shape_correction(
     return (R.T @ torch.linalg.solve(G+strength*torch.eye(len(r)).to(G), T)).T
 
 # %% ../nbs/06_regress.ipynb #5d1e0a23
-def _whole(o): return o.isfinite().flatten(1).all(1) # rows without NaN
-
 def _labelled_rows(landmarks, points, groups):
     "Landmarks, points and groups of the images that have all of both, in double precision"
-    x,y = (o.cpu().double() for o in (landmarks,points))
-    whole = _whole(x)&_whole(y)
-    if not whole.any(): raise ValueError('no image has all its points annotated')
+    x,y,whole = _labelled(landmarks, points)
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)
     return x[whole],y[whole],groups[whole.numpy()]
 
@@ -325,7 +332,8 @@ def fit_few(
 )->LinearRegressor:
     "W = S(p) ⊗ I + B for few labels: a spline, and a correction by the shape; raises ValueError without labels"
     x,y,groups = _labelled_rows(landmarks, points, groups)
-    u = x if unlabelled is None else unlabelled[_whole(unlabelled)].cpu().double()
+    u = x if unlabelled is None else torch.as_tensor(unlabelled).cpu().double()
+    u = u[_whole(u)]
     if not len(u): u = x
     m = procrustes_mean(u)
     Q = beyond_similarity(m)
@@ -534,12 +542,14 @@ def few_shot(
     fitter=fit_few, # for a number of images: called with landmarks, points, landmarks of all; with `flip` also `groups`
     left=0, # left eye, as of `interocular_error`
     right=1, # right eye
-    names:list|None=None, # of the points, for eyes by name
+    names:list|None=None, # of the points, for eyes by name; default: those of `test`
     per_draw:bool=False, # a row for each draw instead of each n
     flip=None # use mirror images too: a key of `FLIP`, a list of partners, or what `mirrored` made of `train`
 )->pd.DataFrame: # errors as fractions: mean over the test images; mean and sd of that over the draws
     "Test error of regressors fitted on few labelled images (Table 4)"
-    if model is not None: train,test = (declared(model).decode(images) for images in (train,test))
+    if model is not None:
+        train,test = (declared(model).decode(images) for images in (train,test))
+        names = names or test.names
     (x,y),(x_test,y_test) = (landmarks_and_points(model, images) for images in (train,test))
     flipped = _mirror_images(model, train, flip)
     rows = []

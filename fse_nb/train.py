@@ -10,7 +10,7 @@ __all__ = ['OLD_METRICS', 'RECIPES', 'DEFAULT_ARCH', 'WarpPairs', 'stack_pairs',
            'Resume', 'NonFiniteLoss', 'StopOnNaN', 'Diagnose', 'LandmarkLearner', 'landmark_learner', 'detect']
 
 # %% ../nbs/05_train.ipynb #ed26d39b
-import json, math, time, warnings
+import hashlib, json, math, re, time, warnings
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,8 @@ class WarpPairs(Callback):
         seed:int=0, # warps are a function of (seed, step)
         padding_mode:str='reflection', # what lies outside the image, see `warp_image`
     ):
+        if not isinstance(warps, WarpSamplers):
+            raise TypeError(f'warps are two samplers, WarpSamplers(g1, g2), not {warps!r:.80}')
         self.warps,self.own_geometry,self.seed,self.padding_mode = warps,geometry,seed,padding_mode
         self.local = 0. # of the local bends of g2 in training, set by `Anneal`
 
@@ -320,11 +322,13 @@ class Anneal(Callback):
     def _slide(self, offset):
         if isinstance(self.learn.loss_func, FactorizedLoss): self.learn.loss_func.offset = tuple(offset)
     def set(self,
-        pct:float # share of the run, 0 to 1
+        pct:float, # share of the run, 0 to 1
+        scale:float|None=None # resolution, as of `Geometry`; default: the recipe's at this share
     ):
+        "Weights of the loss and resolution; the detector keeps the latter until it is set again"
         self.pct = pct
         r,loss,model = self.recipe,self.learn.loss_func,get_model(self.learn.model)
-        scale = r.scale(pct)
+        if scale is None: scale = r.scale(pct)
         model.geometry = replace(model.geometry, scale=scale)
         self.learn.warp_pairs.local = r.bends(pct)
         if not isinstance(loss, FactorizedLoss): return # another loss has weights of its own
@@ -543,22 +547,27 @@ class LandmarkLearner(Learner):
         reset_opt:bool=False, # forget the state of the optimiser
         start_epoch:int=0 # epochs that count as done
     ):
-        "As `Learner.fit`; on a CPU freed memory is reused, see `reuse_memory`"
+        """As `Learner.fit`; in the end the detector sees the full resolution. On a CPU freed memory is reused, see
+        `reuse_memory`"""
         if next(self.model.parameters()).device.type=='cpu': reuse_memory()
         self.start = start_epoch,0
         try: super().fit(n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt)
-        finally: self.start,self._skip = (0,0),0
+        finally:
+            self.start,self._skip = (0,0),0
+            if hasattr(self, 'anneal'): self.anneal.set(self.anneal.pct, scale=1.) # a run may stop before it is reached
 
     def get_preds(self,
         ds_idx:int=1, # loader: 1 validates
         dl=None, # instead
         **kwargs # of `Learner.get_preds`
     ): # as of `Learner.get_preds`; what it gives for x and x' stands side by side: maps (N,2,K,h,w)
-        "Probability maps and g2 of the pairs of a loader, in its order"
+        "Probability maps and g2 of the pairs of a loader, in its order, also where the loss has no `activation`"
+        if not hasattr(self.loss_func, 'activation'): kwargs = dict(act=spatial_softmax)|kwargs
         res = super().get_preds(ds_idx, dl, **{**kwargs, 'reorder':False})
         bs = getattr(self.dls[ds_idx] if dl is None else dl, 'bs', None)
-        if bs is None: return res
-        n_pairs = len(first(o for o in reversed(res) if isinstance(o, Tensor)))
+        target = res[2 if kwargs.get('with_input') else 1]
+        if bs is None or target is None: return res
+        n_pairs = len(target if isinstance(target, Tensor) else first(target))
         paired = lambda o: torch.cat([torch.stack(b.chunk(2), 1) for b in o.split(2*bs)])
         return type(res)(paired(o) if isinstance(o, Tensor) and len(o)==2*n_pairs else o for o in res)
 
@@ -614,7 +623,7 @@ def fit_recipe(self:LandmarkLearner,
 def measure(self:LandmarkLearner)->dict: # name of a loss or metric → its value on the held-out pairs
     "How good the detector is now, at the full resolution; the recorder keeps the values of the epochs"
     values = getattr(self.recorder, 'values', []) # validate() begins a new list
-    self.anneal.set(1.) # a run of a few steps ends below the full resolution
+    self.anneal.set(1.) # the weights of the end, also after a run of a few steps
     with self.no_bar(): found = self.validate()
     self.recorder.values = values
     return dict(zip(self.recorder.metric_names[2:-1], map(float, found)))
@@ -675,15 +684,20 @@ def _declared(dls, crop, channels)->Geometry:
     return replace(g, channels=channels or g.channels)
 
 # %% ../nbs/05_train.ipynb #33f64eb5
+def _named(what):
+    "Settings of warps, or what a loss is called: the same text in every process"
+    name = getattr(what, '__qualname__', None) or re.sub(' at 0x[0-9a-f]+', '', repr(what))
+    return name if len(name)<500 else hashlib.sha1(name.encode()).hexdigest()
+
 def landmark_learner(
     dls:DataLoaders, # of `landmark_dls`, or any whose batches are squares in [-1,1]
-    n_landmarks:int=10, # K
+    n_landmarks:int|None=None, # K; default: that of `model`, or 10
     recipe:str|Recipe='annealed', # name in `RECIPES`, or a `Recipe`
     crop:int|None=None, # side of the central part that the network sees, pixels; default: as the images were decoded
     warps:WarpSamplers=FACES, # samplers of g1 and g2
     seed:int=0, # of the weights and the warps
     n_in:int|None=None, # channels that the network sees, 3 or 1; default: as the images were decoded
-    model:LandmarkDetector|None=None, # a detector to train on, instead of a new one
+    model:LandmarkDetector|None=None, # a detector to train on in place, see its `with_landmarks`; default: a new one
     arch:str|None=None, # name in `ARCHS`; default: `DEFAULT_ARCH`, and 'paper' for the paper's recipe
     arch_options:dict|None=None, # of the network: last, and options of its body
     loss_func=None, # function of score maps (2B,K,h,w) and g2 (B,h,w,2) instead of equation (9)
@@ -694,17 +708,23 @@ def landmark_learner(
     **changes # fields of the recipe to change
 )->LandmarkLearner:
     "A fastai `Learner` that trains a landmark detector by equivariance to random warps (Sec. 3, Eq. 9)"
+    if model is not None and not hasattr(model, 'config'):
+        raise TypeError(f'{model!r:.80} is no detector: give what load_detector returns')
+    if model is not None and arch not in (None,model.config['arch']):
+        raise ValueError(f"arch is '{arch}', but the detector has its own, '{model.config['arch']}'")
+    if n_landmarks is None: n_landmarks = model.config['n_landmarks'] if model else 10
     r = get_recipe(recipe, **changes)
     if r.group is None: r = replace(r, group=10 if n_landmarks>=25 and r.pool is None else n_landmarks)
     if r.pool is None: r = replace(r, pool=5 if r.group<25 else 3) # many need room
-    geometry = replace(_declared(dls, crop, model.config['n_in'] if model else n_in), scale=r.scale(0))
+    geometry = _declared(dls, crop, model.config['n_in'] if model else n_in)
     if model is None:
         arch = arch or ('paper' if recipe=='paper' else DEFAULT_ARCH)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = LandmarkDetector(n_landmarks, geometry.channels, arch, geometry=geometry, **(arch_options or {}))
     elif (k := model.config['n_landmarks'])!=n_landmarks:
-        raise ValueError(f'the detector has {k} landmarks, not the {n_landmarks} asked for')
+        raise ValueError(f'the detector has {k} landmarks, not the {n_landmarks} asked for: '
+                         f'give model.with_landmarks({n_landmarks}), which keeps its body')
     else:
         before = getattr(model, 'run', None) or {}
         model.geometry,model.confidence = geometry,None
@@ -724,12 +744,14 @@ def landmark_learner(
     learn.run_config = dict(
         n_landmarks=n_landmarks,
         arch=model.config,
-        geometry=replace(geometry, scale=1.).as_dict(),
+        geometry=geometry.as_dict(),
         seed=seed,
         recipe=asdict(r),
         bs=dls.train.bs,
         n_images=dls.train.n)
     if num_distrib()>1: learn.run_config['n_ranks'] = num_distrib()
     if pair_maker is not WarpPairs: learn.run_config['pairs'] = pair_maker.__name__
-    learn.anneal.set(0.) # so that validate() before any fit uses the weights of the recipe
+    if warps!=FACES: learn.run_config['warps'] = _named(warps)
+    if loss_func is not None: learn.run_config['loss'] = _named(loss_func)
+    learn.anneal.set(0., scale=1.) # so that validate() before any fit uses the weights of the recipe
     return learn

@@ -328,7 +328,7 @@ def inverse(self:ThinPlateWarp,
     tol:float=1e-7, # of the residual: absolute in [-1,1] (5e-6 pixels of 100), relative beyond
     full:bool=False # also return which points are good
 ):  # (B,N,2), NaN where not good; with `full` (points without NaN, mask (B,N))
-    "The points that the warps send to `pts`, by damped Newton"
+    "The points that the warps send to `pts`, by damped Newton; no gradient goes through"
     w = self.to(_wide(self.coef))
     if w.dtype==torch.float32: tol = max(tol, 2e-6)
     p = w._check(pts).expand(len(self),-1,2)
