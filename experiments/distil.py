@@ -1,4 +1,4 @@
-"""Distil a detector (05b): train it to say of one view what it says on the average of several; a record
+"""Distil a detector (05b): train it to say of one view what it says on average over several; a record
 
     python experiments/distil.py faces-10@2d8d9ca --pairs 48000 --test --name faces_k10
     python experiments/distil.py shoes-8 --data shoes --pairs 24000 --name shoes_k8

@@ -144,7 +144,7 @@ def distil(self:LandmarkLearner,
     resume:bool=False, # continue from the checkpoints that exist; otherwise those of an earlier run are removed
     cbs=None # further callbacks; one that cancels the fit ends a round
 ):
-    """Train a fitted detector to say of one view what it says on the average of several. What the recorder holds is
+    """Train a fitted detector to say of one view what it says on average over several. What the recorder holds is
     added to what it held. Raises ValueError for given pairs, which are views of two images, for no views or
     rounds, and for checkpoints of other settings or another teacher; NonFiniteLoss as any training"""
     if isinstance(self.warp_pairs, GivenPairs):

@@ -315,7 +315,7 @@ def fit_run(
         n_epoch,own = plan['distil']//2,Path(checkpoint).with_name('distil.safetensors')
         if not rank_distrib():
             print(f'distillation, two rounds of {counted(n_epoch, "epoch")}: of one view the detector learns to say '
-                  'what it says on the average of several', flush=True)
+                  'what it says on average over several', flush=True)
         learn.distil(n_epoch, rounds=2, checkpoint=own, resume=resume)
 
 # %% ../nbs/10a_runs.ipynb #fa19e434
