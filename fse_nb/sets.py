@@ -55,8 +55,6 @@ class LandmarkSet:
         self.meta = None if meta is None else pd.DataFrame(meta).reset_index(drop=True)
         self.problems = no_problems() if problems is None else problems
         self._check()
-        if self.visible is not None and self.points is not None: # (0,0) in some formats, which is no place
-            self.points = np.where((self.visible==0)[...,None], np.float32(np.nan), self.points)
 
     def __len__(self): return len(self.files)
     def __repr__(self):
