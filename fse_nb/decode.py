@@ -569,10 +569,8 @@ def _fill_memory(decoded, n, side):
     return data[:count],log.arrays()
 
 # %% ../nbs/04c_decode.ipynb #c0562488
-_HEADER_BYTES = 128
-
 def _npy_header(shape):
-    "Of `_HEADER_BYTES`, whatever the shape, so that the count can be corrected at the end"
+    "128 bytes, whatever the shape, so that the count can be corrected at the end"
     about = repr(dict(descr='|u1', fortran_order=False, shape=tuple(int(o) for o in shape)))
     return b'\x93NUMPY\x01\x00\x76\x00'+about.ljust(117).encode()+b'\n'
 
@@ -603,11 +601,11 @@ def _fits(data, log, n, side):
     return (data.dtype==np.uint8 and data.shape==(len(i),side,side,3) and log['boxes'].shape==(len(i),4)
             and len(bad)==len(log['why']) and np.array_equal(np.sort(np.concatenate([i,bad])), np.arange(n)))
 
-def _crc_of(file):
-    "The checksum of the pixels in `file`, read a megabyte at a time"
+def _crc_of(file, start):
+    "The checksum of the bytes of `file` from `start` on, read a megabyte at a time"
     crc = 0
     with open(file, 'rb') as f:
-        f.seek(_HEADER_BYTES)
+        f.seek(start)
         while part := f.read(2**20): crc = zlib.crc32(part, crc)
     return crc
 
@@ -619,8 +617,8 @@ def _read_cache(file, key, n, side):
         if unpacked>10**6+2000*n: return None # no log of n images is as large
         with np.load(log_file, allow_pickle=False) as z: log = {k:z[k] for k in z.files}
         data = np.load(file, mmap_mode='r', allow_pickle=False)
-        same = str(log.pop('key'))==key and _fits(data, log, n, side) and int(log.pop('crc'))==_crc_of(file)
-        return (data,log) if same else None
+        same = str(log.pop('key'))==key and _fits(data, log, n, side)
+        return (data,log) if same and int(log.pop('crc'))==_crc_of(file, data.offset) else None
     except Exception: return None # whatever is wrong with it, it is made anew
 
 # %% ../nbs/04c_decode.ipynb #c03e03df

@@ -153,7 +153,7 @@ def distil(self:LandmarkLearner,
         if value<1: raise ValueError(f'{name} is {value}, but at least one is needed')
     files = [Path(checkpoint).with_stem(f'{Path(checkpoint).stem}{k}') if checkpoint else None
              for k in range(1, rounds+1)]
-    self.anneal.set(1.) # the full resolution, also after a short run
+    self.anneal.set(1.) # the weights of the end, also after a short run
     loss_func,own,anneal,config = self.loss_func,self.warp_pairs,self.anneal,self.run_config
     held = {k:list(getattr(self.recorder, k, [])) for k in ('values','losses','lrs','iters')}
     self.first_epoch = len(held['values']) # go on in the walk through the images

@@ -69,7 +69,8 @@ def show_landmarks(
     if ax is None: ax = plt.subplots(figsize=(2.2,2.2))[1]
     if isinstance(img, Tensor):
         img = img.detach().cpu()
-        img = ((img/127.5-1 if img.dtype==torch.uint8 else img)*.5+.5).clamp(0,1).permute(1,2,0).float().numpy()
+        img = img/255 if img.dtype==torch.uint8 else (img*.5+.5).clamp(0,1)
+        img = img.permute(1,2,0).float().numpy()
         if img.shape[-1]==1: img = img[...,0]
     h,w = img.shape[:2]
     if (reach := torch.as_tensor(pts).float().abs().nanmedian())>4:

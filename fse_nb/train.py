@@ -10,7 +10,7 @@ __all__ = ['OLD_METRICS', 'RECIPES', 'DEFAULT_ARCH', 'WarpPairs', 'stack_pairs',
            'Resume', 'NonFiniteLoss', 'StopOnNaN', 'Diagnose', 'LandmarkLearner', 'landmark_learner', 'detect']
 
 # %% ../nbs/05_train.ipynb #ed26d39b
-import hashlib, json, math, re, time, warnings
+import json, math, re, time, warnings
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -686,8 +686,7 @@ def _declared(dls, crop, channels)->Geometry:
 # %% ../nbs/05_train.ipynb #33f64eb5
 def _named(what):
     "Settings of warps, or what a loss is called: the same text in every process"
-    name = getattr(what, '__qualname__', None) or re.sub(' at 0x[0-9a-f]+', '', repr(what))
-    return name if len(name)<500 else hashlib.sha1(name.encode()).hexdigest()
+    return getattr(what, '__qualname__', None) or re.sub(' at 0x[0-9a-f]+', '', repr(what))
 
 def landmark_learner(
     dls:DataLoaders, # of `landmark_dls`, or any whose batches are squares in [-1,1]

@@ -203,7 +203,7 @@ MUTATIONS = [
      '(row//size*n+rank)*size+row%size',
      'row'),
     ('pixels of a cache are not checked', '04c_decode',
-     "int(log.pop('crc'))==_crc_of(file)",
+     "int(log.pop('crc'))==_crc_of(file, data.offset)",
      "'crc' in log"),
     ('a name leads out of a tar archive', '04c_decode',
      "if '..' in (parts := Path(member.name).parts)",
