@@ -5,6 +5,7 @@
 
 Needs no data set and no network. Each script runs as a user calls it, with `--smoke`, into a folder of its own."""
 import json, math, os, re, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,16 +152,23 @@ def test_ranking(): smoke('ranking')
 def test_temperature(): smoke('temperature')
 def test_gpu(): smoke('gpu')
 
+def outcome(name):
+    "One line about one script, and whether it passed"
+    try:
+        took = check_sources() if name=='sources' else smoke(name)
+        return f'ok   {name}' + ('' if took is None else f' {took:.0f} s'), True
+    except Exception as e: return f'FAIL {name} {type(e).__name__}: {e}', False
+
 def main():
-    failed = []
-    for name in sys.argv[1:] or ['sources',*RECORDS]:
-        try:
-            took = check_sources() if name=='sources' else smoke(name)
-            print('ok  ', name, '' if took is None else f'{took:.0f} s', flush=True)
-        except Exception as e:
-            failed.append(name)
-            print('FAIL', name, f'{type(e).__name__}: {e}', flush=True)
-    print(f'{len(failed)} failed' if failed else 'all passed')
+    with ThreadPoolExecutor(os.cpu_count()) as pool: # each thread waits for processes of its own
+        waiting = [pool.submit(outcome, name) for name in sys.argv[1:] or ['sources',*RECORDS]]
+        passed = []
+        for job in as_completed(waiting):
+            line,good = job.result()
+            print(line, flush=True)
+            passed.append(good)
+    failed = passed.count(False)
+    print(f'{failed} failed' if failed else 'all passed')
     sys.exit(bool(failed))
 
 if __name__=='__main__': main()
