@@ -26,7 +26,7 @@ from .draw import landmark_hex
 from .data import BadData, BadImage, LandmarkSet, as_set, load_image, write_annotations
 from .decode import box_to_pixels, box_to_unit
 from .formats import _relative, _size_of
-from .detect import declared, decoded_blocks, detect
+from .detect import declared, decoded_blocks, detect, device_name, pick_device
 from .regress import LinearRegressor, beyond_similarity, procrustes_mean
 from .export import load_detector, pretrained
 from .find import read_boxes, windows_in
@@ -220,11 +220,13 @@ class LabelSession:
         out='fse_labels', # folder for labels and all else
         labels=None, # annotation in any of `FORMATS`, or a `LandmarkSet`, to be corrected
         find:bool=False, # look for the object in each image first; default: it fills the image, as in training
-        boxes=None # file of `read_boxes`: where the objects are
+        boxes=None, # file of `read_boxes`: where the objects are
+        device=None # of a detector that is loaded here, see `pick_device`
     ):
         self.out,self.images,self.held = Path(out),as_set(images),ExitStack()
         self.detector_name = detector if isinstance(detector, (str,Path)) else 'detector'
-        self.model = load_detector(detector) if isinstance(detector, (str,Path)) else detector
+        self.model = detector
+        if isinstance(detector, (str,Path)): self.model = load_detector(detector, pick_device(device))
         if isinstance(names, str): names = [o.strip() for o in names.split(',') if o.strip()]
         self.held.enter_context(locked(self.out))
         try: self._open(names, labels, find, boxes)
@@ -844,10 +846,12 @@ def label(
     port:int=0, # of the page; 0: any that is free
     browser:bool=True, # open the page
     find:bool=False, # look for the object in each image first
-    boxes=None # file that says where the objects are
+    boxes=None, # file that says where the objects are
+    device=None # see `pick_device`
 ):
     "The work of `fse_label`"
-    session = LabelSession(images, names, detector, out, labels, find, boxes)
+    session = LabelSession(images, names, detector, out, labels, find, boxes, device)
+    print(f'fse_label on {device_name(next(session.model.parameters()).device)}', flush=True)
     try: server = LabelServer(session.start(), port)
     except BaseException:
         session.stop()
@@ -917,12 +921,13 @@ class Annotator(_Widget):
         out='fse_labels', # folder for the labels
         labels=None, # annotation to correct
         find:bool=False, # look for the object in each image first
-        boxes=None # file that says where the objects are
+        boxes=None, # file that says where the objects are
+        device=None # of a detector that is loaded here, see `pick_device`
     ):
         super().__init__()
         folder = os.path.realpath(out)
         if before := _ANNOTATORS.pop(folder, None): before.close() # the cell was run again
-        self.session = LabelSession(images, names, detector, out, labels, find, boxes).start()
+        self.session = LabelSession(images, names, detector, out, labels, find, boxes, device).start()
         _ANNOTATORS[folder] = self
         self.on_msg(self._asked)
 

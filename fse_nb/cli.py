@@ -425,6 +425,7 @@ def fse_label(
     out:str='fse_labels', # folder of the labels: labels.csv, and labels.jsonl with every change
     port:int=0, # of the page on this machine (default: any that is free)
     no_browser:bool=False, # only say the address of the page
+    device:"a_device()"=None, # where to compute
 ):
     "Label a few images in the browser, predict all"
     with one_sentence('fse_label'):
@@ -435,7 +436,7 @@ def fse_label(
         images = images_in(others) if others else []
         from fse_nb.annotate import label, video_frames
         images += video_frames(videos, Path(out)/'frames', frames)
-        label(images, names, model, labels, out, port, not no_browser, find, boxes)
+        label(images, names, model, labels, out, port, browser=not no_browser, find=find, boxes=boxes, device=device)
 
 # %% ../nbs/10_cli.ipynb #d9583054
 _ENDS = {'onnx':'.onnx', 'safetensors':'.safetensors', 'hub-folder':''}

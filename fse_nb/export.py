@@ -155,8 +155,20 @@ def _errors(run, geometry):
         cfp_test_percent=(
             'five annotated points by a linear map, `cfp` test split, % of the inter-ocular distance', '.2f'),
         mean_shape_percent=('the same for the mean shape, for comparison', '.2f'),
+        mafl_test_percent=('five annotated points on `mafl`, 295 of its test images, measured alike', '.2f'),
+        mtfl_test_percent=("five annotated points on AFLW's faces, as `mtfl` cuts them, measured alike", '.2f'),
         half_px=('largest change of a landmark by float16 weights, pixels of the image', '.3f'))
     return [(what, format(run[k], digits)) for k,(what,digits) in known.items() if run.get(k) is not None]
+
+def _whole_chain(run):
+    "Of a run that went on from others: their records, and pairs and core-seconds in all"
+    chain = run.get('chain') or []
+    if not chain: return []
+    rows = [*chain,run]
+    records = ', '.join(f"results/{Path(o['record']).stem}.json" for o in chain if o.get('record'))
+    total = {k:sum(o.get(k) or 0 for o in rows) for k in ('pairs','core_seconds')}
+    return [f'the runs before it: {records}',f"pairs of the whole chain: {total['pairs']:,}",
+            f"core-seconds of the whole chain: {total['core_seconds']:,.0f}"]
 
 def _sees(geometry):
     "What a detector sees, in words"
@@ -188,10 +200,12 @@ def model_card(
               'A low confidence says that there may be none.')
     line = '\n'
     rows = line.join(f'| {a} | {b} |' for a,b in _errors(run, geometry)) or '| none recorded | |'
-    origin = 'command','pairs','machine','commit','record'
-    how = [f'- {k}: {run[k]}' for k in origin if run.get(k) is not None]
-    before = [f"results/{Path(o['record']).stem}.json" for o in run.get('chain') or [] if o.get('record')]
-    if before: how.append(f"- the runs before it: {', '.join(before)}")
+    origin = dict(command='command', pairs='pairs', core_seconds='core-seconds', machine='machine', commit='commit',
+                  record='record')
+    how = [f'{word}: {run[k]}' for k,word in origin.items() if run.get(k) is not None]+_whole_chain(run)
+    shipped = name in pretrained() and run.get('command', '').startswith('python experiments/')
+    if shipped: how.append(f'the whole chain once more: python experiments/repeat.py {name}')
+    how = [f'- {fact}' for fact in how]
     return f"""---
 library_name: fse_nb
 pipeline_tag: keypoint-detection

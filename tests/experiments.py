@@ -23,6 +23,8 @@ RECORDS = dict(
     confidence={'eval_confidence_faces-10':('annotated','coverage','error','within')},
     distil={'distil_faces-10':('before','after','config','curve','chain','pairs','core_seconds','tests'),
             'points_distil_faces-10':None},
+    repeat={'recipe_annealed_unet_k10_s1':('config','curve','tests'), 'points_annealed_unet_k10_s1':None,
+            'distil_faces_k10':('before','after','chain','tests'), 'points_distil_faces_k10':None},
     finetune={'finetune_faces-10_toy':('before','after','config','curve','core_seconds')},
     parsing={'parsing_faces-10-dilated':('config','classes','runs'),
              'parsing_probe_faces-10-dilated':('rows','classes')},
@@ -92,6 +94,17 @@ def check_finetune(out):
     assert trained['pairs']==distilled['pairs']==16 and [len(d['curve']) for d in (trained,distilled)]==[1,2]
     assert trained['before']==distilled['before'] and trained['after']!=distilled['after']
 
+def check_repeat(out):
+    "Each run starts from the one before it, with the commands of the records, and the detector ends with the chain"
+    from fse_nb.export import load_detector
+    run = load_detector(out/'weights/faces-10.safetensors').run
+    assert [o['record'] for o in run['chain']]==['recipe_annealed_unet_k10_s1'], run['chain']
+    assert run['record']=='results/distil_faces_k10.json' and run['data'].startswith('drawn faces')
+    command = [sys.executable, str(FOLDER/'repeat.py'), 'faces-30', '--seed', '7', '--list']
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(said)==3 and all('--seed 7' in line for line in said), said
+    assert 'annealed_unet_k10_s7.safetensors' in said[1] and 'annealed_unet_k30_of_s7.safetensors' in said[2], said
+
 def check_ship(out):
     from fse_nb.export import load_detector
     m = load_detector(out/'runs/toy-10.safetensors')
@@ -141,6 +154,7 @@ def test_evaluate(): smoke('evaluate')
 def test_categories(): smoke('categories')
 def test_confidence(): smoke('confidence')
 def test_distil(): smoke('distil')
+def test_repeat(): smoke('repeat')
 def test_finetune(): smoke('finetune')
 def test_parsing(): smoke('parsing')
 def test_yaleb(): smoke('yaleb')

@@ -1040,7 +1040,8 @@ def main():
     torch.set_num_threads(1)
     began,numbers,failed = origin(),{},[]
     for part in args.parts or PARTS:
-        options = dict(kill=dict(n=args.kills), files=dict(n=args.files, only=args.only)).get(part, {})
+        options = dict(kill=dict(n=args.kills), labels=dict(n=args.kills),
+                       files=dict(n=args.files, only=args.only)).get(part, {})
         start = time.time()
         try:
             numbers[part] = globals()[f'test_{part}'](**options)
