@@ -37,7 +37,7 @@ ABOUT = dict(
     shoe=dict(data='shoes',
         use='Landmarks of one shoe on a white ground, seen from the side as in a shop. Research only, as the '
             'data set.',
-        limits='Learnt from 740 product photographs: landmarks follow turns up to about 40 degrees and are lost '
+        limits='Learnt from 743 product photographs: landmarks follow turns up to about 40 degrees and are lost '
                'beyond; shoes that are worn, or on another ground, were not in training.'),
     digit=dict(data='mnist3',
         use='Landmarks of one handwritten digit, white on black, of the class it was trained for.',
