@@ -43,9 +43,9 @@ def arguments():
 
 def main():
     args = arguments().parse_args()
-    if args.smoke: args.n,args.epochs,args.rounds = 16,1,2
+    if args.smoke: args.n,args.epochs,args.rounds = 8,1,2
     folders,start = Folders.of(args),origin()
-    scenes,test = toy_scenes(args.n, seed=201),toy_scenes(4 if args.smoke else 30, seed=202)
+    scenes,test = toy_scenes(args.n, seed=201),toy_scenes(2 if args.smoke else 30, seed=202)
     folder = folders.runs/'rounds'
     files = scenes.save_images(folder/'scenes').files
     out = folder/'run'

@@ -211,8 +211,19 @@ def llms_faults(root):
     for page,notebook in made.items():
         if re.match(r'[01]\d', notebook) and page not in named: yield f'llms.txt: {page} is missing'
 
+def still_faults(root):
+    "Widgets on a page of which readers without JavaScript see no picture"
+    for file in sorted((root/'nbs').glob('*.ipynb')):
+        cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+        prose = '\n'.join(''.join(c['source']) for c in cells if c['cell_type']=='markdown')
+        prose = re.sub(r'```.*?```', '', prose, flags=re.S)
+        for widget,inside in re.findall(r'<div [^>]*data-widget="(\w+)"[^>]*>(.*?)</div>', prose, re.S):
+            still = re.search(r'<img src="([^"]+)"', inside)
+            if not still or not (root/'nbs'/still[1]).is_file(): yield f'{file.name}: no still of the widget {widget}'
+
 def source_faults(root):
     "What can be said before the site is built"
+    yield from still_faults(root)
     yield from sidebar_faults(root)
     yield from llms_faults(root)
     yield from theme_faults(root)
