@@ -302,7 +302,7 @@ PALE = """(() => { // code and printed text whose contrast is below 4.5
     return [(a + .05) / (b + .05), e.textContent.trim().slice(0, 40)];
   }).filter(o => o[0] < 4.5).map(o => `${o[0].toFixed(1)}: ${o[1]}`); })()"""
 LONG_LABELS = """[...document.querySelectorAll('.fse-slider output, .fse-note')].map(e => e.textContent)
-                 .filter(t => /\\.\\d{5}/.test(t))"""
+                 .filter(t => /[1-9]\\d*\\.\\d{5}|\\.0*[1-9]\\d{4}/.test(t))"""
 OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyond its edge
   const out = [];
   for (const w of document.querySelectorAll('.fse-mounted')) {
@@ -311,10 +311,10 @@ OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyo
     const boxes = told.filter(e => own(e) && e.checkVisibility({opacityProperty: true})).map(e => {
       const r = document.createRange(); r.selectNodeContents(e);
       return [e, r.getBoundingClientRect()]; }).filter(([e, b]) => b.width && b.height);
-    const scrolled = e => e.closest('.fse-scroll');
+    const scrolled = e => e.closest('.fse-scroll'), dialog = e => e.closest('dialog, [role=dialog]');
     for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
       const [[e, a], [f, b]] = [boxes[i], boxes[j]];
-      if (e.contains(f) || f.contains(e) || !!scrolled(e) !== !!scrolled(f)) continue;
+      if (e.contains(f) || f.contains(e) || !!scrolled(e) !== !!scrolled(f) || dialog(e) !== dialog(f)) continue;
       const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
       const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top), text = o => o.textContent.slice(0, 24);
       if (x > 1.5 && y > 3) out.push(`${w.dataset.widget}: "${text(e)}" on "${text(f)}"`);
@@ -359,7 +359,7 @@ def visit(context, url, base, bad, name):
     page.on('console', console)
     page.on('pageerror', lambda e: bad.append(f'{name}: {str(e)[:200]}'))
     page.on('request', request)
-    page.on('requestfinished', finished.append)
+    page.on('requestfinished', lambda r: finished.append(r))
     page.goto(url, wait_until='load')
     page.wait_for_load_state('networkidle') # on a long page the network may rest while the browser still reads
     try: page.wait_for_function(ALL_MOUNTED, timeout=60_000)
@@ -596,7 +596,6 @@ def check_page(browser, name, base, axe):
             if screen=='phone': page.evaluate(UNFOLD)
             bad += [f'{name} ({scheme}, {screen}): {o}' for o in looks(page, axe)]
         bad += [f'{name} ({scheme}): code with a contrast of {o}' for o in page.evaluate(PALE)[:3]] # folds are open
-        if scheme==SCHEMES[0]: bad += [f'{name}: {o}' for o in slider_faults(page)]
         if name=='live.html':
             page.set_viewport_size(SCREENS['desktop'])
             try:
@@ -607,6 +606,7 @@ def check_page(browser, name, base, axe):
         if name=='label.html':
             try: bad += label_checks(page, name, scheme, axe)
             except Exception as e: bad.append(f'{name} ({scheme}): annotator: {str(e)[:300]}')
+        if scheme==SCHEMES[0]: bad += [f'{name}: {o}' for o in slider_faults(page)]
         context.close()
     return bad
 
