@@ -2,6 +2,7 @@
 
 Every page loads without an error or a request to another host, links, anchors and pictures lead somewhere, widgets
 mount, the live detector agrees with Python, the annotator opens, contrast and keyboard pass axe, sizes stay small.
+Every page is looked at in light and dark, on a desktop and on a phone, there with all folds open.
 
 python tests/site.py [--docs _docs] [--build] [--axe FILE] [--only PAGE …]
 python tests/site.py --static                               what needs no browser
@@ -26,6 +27,7 @@ COLAB = GIT.replace('https://github.com', 'https://colab.research.google.com/git
 BASE = urlsplit(SITE).path # of the site on its host
 MB = 2**20
 SCHEMES = 'light','dark'
+SCREENS = dict(desktop=dict(width=1280, height=900), phone=dict(width=390, height=844))
 
 LOADING = {'stylesheet','preload','modulepreload','icon','preconnect','dns-prefetch','manifest'} # links that fetch
 
@@ -116,6 +118,16 @@ def output_faults(proc):
             for output in cell.get('outputs', []):
                 bad = {'text/html','application/javascript'}&set(output.get('data', {}))
                 if bad: yield f'{file.name}: output of type {", ".join(bad)}: {"".join(cell["source"])[:60]!r}'
+
+RAW = re.compile(r'\w+_\w+|\b[a-z]\w*\.\w+\.\w+|\brows\.\d')
+
+def key_faults(docs):
+    "Names in the browser of results that are keys of a program, not words"
+    for record in json.loads((docs/'static/results.json').read_text(encoding='utf-8'))['records']:
+        curve = record.get('curve') or {}
+        said = [record['name'],record['kind'],*record['numbers'],*curve.get('y', ()),curve.get('xname', '')]
+        for name in said:
+            if RAW.search(name): yield f'static/results.json: {record["file"]}: key instead of words: {name}'
 
 def markdown_pages(docs, proc):
     "Name and text of each page's Markdown version: Quarto's or, where there is none, Pandoc's made the same way"
@@ -225,7 +237,7 @@ def static_checks(docs, root):
     bad = list(source_faults(root))
     bad += [f'{page}: no page for {notebook}' for page,notebook in made.items() if page not in pages]
     bad += [*broken_links(docs, root, pages),*faults_of_pages(pages, made),*signature_faults(pages)]
-    bad += [*output_faults(root/'_proc'),*markdown_faults(markdown_pages(docs, root/'_proc'))]
+    bad += [*output_faults(root/'_proc'),*markdown_faults(markdown_pages(docs, root/'_proc')),*key_faults(docs)]
     size = sum(f.stat().st_size for f in docs.rglob('*') if f.is_file())
     if size>40*MB: bad.append(f'the site has {size/MB:.1f} MB, more than 40')
     print(f'{len(pages)} pages, {sum(len(p.links) for p in pages.values())} links, {size/MB:.1f} MB')
@@ -290,7 +302,7 @@ PALE = """(() => { // code and printed text whose contrast is below 4.5
     return [(a + .05) / (b + .05), e.textContent.trim().slice(0, 40)];
   }).filter(o => o[0] < 4.5).map(o => `${o[0].toFixed(1)}: ${o[1]}`); })()"""
 LONG_LABELS = """[...document.querySelectorAll('.fse-slider output, .fse-note')].map(e => e.textContent)
-                 .filter(t => /\\.\\d{5}/.test(t))"""
+                 .filter(t => /[1-9]\\d*\\.\\d{5}|\\.0*[1-9]\\d{4}/.test(t))"""
 OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyond its edge
   const out = [];
   for (const w of document.querySelectorAll('.fse-mounted')) {
@@ -299,19 +311,26 @@ OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyo
     const boxes = told.filter(e => own(e) && e.checkVisibility({opacityProperty: true})).map(e => {
       const r = document.createRange(); r.selectNodeContents(e);
       return [e, r.getBoundingClientRect()]; }).filter(([e, b]) => b.width && b.height);
-    const scrolled = e => e.closest('.fse-scroll');
+    const scrolled = e => e.closest('.fse-scroll'), dialog = e => e.closest('dialog, [role=dialog]');
     for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
       const [[e, a], [f, b]] = [boxes[i], boxes[j]];
-      if (e.contains(f) || f.contains(e) || !!scrolled(e) !== !!scrolled(f)) continue;
+      if (e.contains(f) || f.contains(e) || !!scrolled(e) !== !!scrolled(f) || dialog(e) !== dialog(f)) continue;
       const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
       const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top), text = o => o.textContent.slice(0, 24);
       if (x > 1.5 && y > 3) out.push(`${w.dataset.widget}: "${text(e)}" on "${text(f)}"`);
     }
   }
   return out.slice(0, 6); })()"""
+MOVE = """(part => document.querySelectorAll('.fse-mounted .fse-slider input').forEach(e => { // every slider
+  e.value = +e.min + part * (e.max - e.min); e.dispatchEvent(new Event('input', {bubbles: true})); }))"""
 RAW_KEYS = """[...document.querySelectorAll('.fse-table td, .fse-choose option, .fse-legend li')]
               .map(e => e.textContent)
               .filter(t => t.split(/ · |: |, /).some(p => /^[a-z0-9]+([_.\\/][A-Za-z0-9]+)+$/.test(p) && isNaN(p)))"""
+
+DARK_FIGURES = """[...document.querySelectorAll('main img')].filter(e => !e.closest('.fse-mounted')).filter(e => {
+                   const [r, g, b, a] = getComputedStyle(e).backgroundColor.match(/[\\d.]+/g).map(Number);
+                   return Math.min(r, g, b) < 200 || (a ?? 1) < 1; }).map(e => e.alt.slice(0, 60))"""
+UNFOLD = "document.querySelectorAll('main details').forEach(e => { e.open = true; })"
 
 def foreign_fonts(context, page):
     "Fonts other than that of `math.css` in which the page's formulas are set"
@@ -330,34 +349,55 @@ def foreign_fonts(context, page):
 TOKENS = 'math :is(mi, mn, mo)'
 
 def visit(context, url, base, bad, name):
-    "Open a page and watch it: its faults go to `bad`; the page, and its bytes"
-    page,seen = context.new_page(),dict(bytes=0)
+    "Open a page and watch it: its faults go to `bad`; the page, and its finished requests"
+    page,finished = context.new_page(),[]
     page.set_default_timeout(120_000) # a busy machine is no fault of the page
     def console(message):
         if message.type=='error': bad.append(f'{name}: console: {message.text[:200]}')
     def request(r):
         if not r.url.startswith((base,'data:','blob:')): bad.append(f'{name}: request to {r.url[:100]}')
-    def done(r):
-        try: seen['bytes'] += r.sizes()['responseBodySize']
-        except Exception: pass # of a request that was given up
     page.on('console', console)
     page.on('pageerror', lambda e: bad.append(f'{name}: {str(e)[:200]}'))
     page.on('request', request)
-    page.on('requestfinished', done)
+    page.on('requestfinished', lambda r: finished.append(r))
     page.goto(url, wait_until='load')
     page.wait_for_load_state('networkidle') # on a long page the network may rest while the browser still reads
     try: page.wait_for_function(ALL_MOUNTED, timeout=60_000)
     except Exception: bad.append(f'{name}: a widget neither mounts nor fails in a minute')
-    return page,seen
+    return page,finished
+
+def weight(requests):
+    "Bytes that came, as they were sent"
+    def size(request):
+        try: return request.sizes()['responseBodySize']
+        except Exception: return 0 # of a request that was given up
+    return sum(size(r) for r in list(requests))
+
+AXE = """async () => {
+  const asked = {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa'], resultTypes: ['violations']};
+  const said = n => `${n.target} ${n.failureSummary.split('\\n').at(-1).trim().slice(0, 150)}`;
+  return (await axe.run(document, asked)).violations.map(v => `${v.id} (${v.nodes.length}): ${said(v.nodes[0])}`); }"""
 
 def axe_faults(page, axe):
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})")
-    def said(v):
-        first = v['nodes'][0]
-        why = first['failureSummary'].splitlines()[-1].strip()[:150]
-        return f'{v["id"]} ({len(v["nodes"])}): {first["target"]} {why}'
-    return [said(v) for v in found['violations']]
+    "What axe finds; nothing without its source"
+    if not axe: return []
+    if not page.evaluate("'axe' in window"): page.evaluate(axe)
+    return [f'axe: {o}' for o in page.evaluate(AXE)]
+
+def screens(page):
+    "The name of each screen, with the window at its size"
+    for screen,size in SCREENS.items():
+        page.set_viewport_size(size)
+        page.wait_for_timeout(200)
+        yield screen
+
+def looks(page, axe):
+    "Faults that a scheme and a screen can have: what axe says, labels on one another, a page wider than its window"
+    bad = axe_faults(page, axe)
+    bad += [f'labels lie on one another: {o}' for o in page.evaluate(OVERPRINTED)]
+    wide,width = page.evaluate('[document.documentElement.scrollWidth, innerWidth]')
+    if wide>width+2: bad.append(f'{wide} pixels wide in a window of {width}')
+    return bad
 
 # ---- the live detector
 
@@ -473,16 +513,11 @@ def live_checks(page, name):
 
 ANNOTATOR = "document.querySelector('.fse-ann')?.fseAnnotator?.state()"
 
-def label_checks(page, name, axe):
+def label_checks(page, name, scheme, axe):
     "The annotator on drawn faces, on a desktop and on a phone: its help, a picture, a file that is refused"
     bad = []
     def look(what):
-        for width,height in ((1280,900), (390,844)):
-            page.set_viewport_size(dict(width=width, height=height))
-            page.wait_for_timeout(200)
-            bad.extend(f'{name} ({what}, {width} px): axe: {o}' for o in (axe_faults(page, axe) if axe else ()))
-            wide = page.evaluate('document.documentElement.scrollWidth')
-            if wide>width+2: bad.append(f'{name} ({what}): {wide} pixels wide in a window of {width}')
+        for screen in screens(page): bad.extend(f'{name} ({scheme}, {what}, {screen}): {o}' for o in looks(page, axe))
     page.get_by_role('button', name='drawn faces').click()
     page.wait_for_function(ANNOTATOR)
     look('help')
@@ -505,7 +540,7 @@ def space_checks(browser, axe):
         page,_ = visit(context, f'{base}index.html', base, bad, name)
         try: bad += live_checks(page, name)
         except Exception as e: bad.append(f'{name}: live detector: {str(e)[:300]}')
-        if axe: bad += [f'{name}: axe: {o}' for o in axe_faults(page, axe)]
+        bad += [f'{name} ({screen}): {o}' for screen in screens(page) for o in looks(page, axe)]
         context.close()
         server.shutdown()
     return bad
@@ -514,55 +549,64 @@ def space_checks(browser, axe):
 
 def shots(browser, base, names, out, full=False):
     out.mkdir(parents=True, exist_ok=True)
-    for width,tag in ((390,'phone'), (1280,'desktop')):
+    for screen,size in SCREENS.items():
         for scheme in SCHEMES:
-            context = browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme,
-                                          reduced_motion='reduce')
+            context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion='reduce')
             for n in names:
                 page,_ = visit(context, base+n, base, [], n)
-                page.screenshot(path=out/f'{Path(n).stem}-{tag}-{scheme}.png', full_page=full)
+                page.screenshot(path=out/f'{Path(n).stem}-{screen}-{scheme}.png', full_page=full)
                 page.close()
             context.close()
     print(f'{4*len(names)} pictures in {out}')
 
-def check_once(page, name, seen, axe):
-    "What is asked of a page in one scheme only"
-    bad = []
+def once(context, page, name, finished):
+    "Faults that do not depend on scheme and screen"
+    size = weight(finished)
+    bad = [f'widget {w} did not mount' for w in page.evaluate(NOT_MOUNTED)]
+    bad += [f'picture does not load: {u}' for u in page.evaluate(NOT_LOADED)]
+    bad += [f'key instead of words: {o}' for o in page.evaluate(RAW_KEYS)[:3]]
+    fonts = foreign_fonts(context, page)
+    if fonts: bad.append(f'formulas in fonts of the machine, glyphs: {fonts}')
     print(f'  {name}', end=' ', flush=True)
-    if name=='index.html': print(f'({seen["bytes"]/1024:.0f} KB)', end=' ')
-    if name in ('index.html','live.html') and seen['bytes']>1.5*MB:
-        bad.append(f'{name}: {seen["bytes"]/MB:.2f} MB before a demo is started')
-    if name=='live.html':
-        try: bad += live_checks(page, name)
-        except Exception as e: bad.append(f'{name}: live detector: {str(e)[:300]}')
-        if axe: bad += [f'{name} (running): axe: {o}' for o in axe_faults(page, axe)]
-    page.set_viewport_size(dict(width=390, height=800))
-    page.wait_for_timeout(100)
-    bad += [f'{name}: labels lie on one another on a phone: {o}' for o in page.evaluate(OVERPRINTED)]
-    width = page.evaluate('document.documentElement.scrollWidth')
-    if width>392: bad.append(f'{name}: {width} pixels wide on a phone of 390')
+    if name=='index.html': print(f'({size/1024:.0f} KB)', end=' ')
+    if name in ('index.html','live.html') and size>1.5*MB: bad.append(f'{size/MB:.2f} MB before a demo is started')
+    return bad
+
+def slider_faults(page):
+    "Labels with needless decimals, as the page is and with its sliders moved, and labels that then lie on one another"
+    bad = []
+    for part in (None, .23, .71, 1): # on the last screen, a phone
+        if part is not None:
+            page.evaluate(MOVE, part)
+            page.wait_for_timeout(150)
+        bad += [f'label with needless decimals: {o}' for o in page.evaluate(LONG_LABELS)]
+        bad += [f'labels lie on one another with sliders at {part}: {o}' for o in page.evaluate(OVERPRINTED)]
     return bad
 
 def check_page(browser, name, base, axe):
-    "Faults of a page in both schemes"
+    "Faults of a page in both schemes, on both screens"
     bad = []
     for scheme in SCHEMES:
-        context = browser.new_context(viewport=dict(width=1280, height=900), color_scheme=scheme,
-                                      permissions=['camera'], reduced_motion='reduce')
-        page,seen = visit(context, base+name, base, bad, name)
-        bad += [f'{name}: widget {w} did not mount' for w in page.evaluate(NOT_MOUNTED)]
-        bad += [f'{name}: picture does not load: {u}' for u in page.evaluate(NOT_LOADED)]
-        bad += [f'{name} ({scheme}): code with a contrast of {o}' for o in page.evaluate(PALE)[:3]]
-        bad += [f'{name}: label with needless decimals: {o}' for o in page.evaluate(LONG_LABELS)]
-        bad += [f'{name}: key instead of words: {o}' for o in page.evaluate(RAW_KEYS)[:3]]
-        if axe: bad += [f'{name} ({scheme}): axe: {o}' for o in axe_faults(page, axe)]
+        context = browser.new_context(viewport=SCREENS['desktop'], color_scheme=scheme, permissions=['camera'],
+                                      reduced_motion='reduce')
+        page,finished = visit(context, base+name, base, bad, name)
+        if scheme==SCHEMES[0]: bad += [f'{name}: {o}' for o in once(context, page, name, finished)]
+        else: bad += [f'{name} ({scheme}): figure on a dark ground: {o}' for o in page.evaluate(DARK_FIGURES)[:3]]
+        for screen in screens(page):
+            if screen=='phone': page.evaluate(UNFOLD)
+            bad += [f'{name} ({scheme}, {screen}): {o}' for o in looks(page, axe)]
+        bad += [f'{name} ({scheme}): code with a contrast of {o}' for o in page.evaluate(PALE)[:3]] # folds are open
+        if name=='live.html':
+            page.set_viewport_size(SCREENS['desktop'])
+            try:
+                if scheme==SCHEMES[0]: bad += live_checks(page, name)
+                else: Live(page, name).start()
+            except Exception as e: bad.append(f'{name} ({scheme}): live detector: {str(e)[:300]}')
+            bad += [f'{name} ({scheme}, running, {screen}): {o}' for screen in screens(page) for o in looks(page, axe)]
         if name=='label.html':
-            try: bad += label_checks(page, f'{name} ({scheme})', axe)
+            try: bad += label_checks(page, name, scheme, axe)
             except Exception as e: bad.append(f'{name} ({scheme}): annotator: {str(e)[:300]}')
-        if scheme==SCHEMES[0]:
-            fonts = foreign_fonts(context, page)
-            if fonts: bad.append(f'{name}: formulas in fonts of the machine, glyphs: {fonts}')
-            bad += check_once(page, name, seen, axe)
+        if scheme==SCHEMES[0]: bad += [f'{name}: {o}' for o in slider_faults(page)]
         context.close()
     return bad
 

@@ -1,7 +1,7 @@
 // On every page: widgets, what the keyboard needs, and a plain look where Quarto's theme is missing.
 const body = document.body, here = f => new URL(f, import.meta.url).href;
 
-const sheet = name => { if (!document.querySelector(`link[href$="site/${name}"]`)) document.head.append(Object.assign(document.createElement('link'), {rel: 'stylesheet', href: here(name)})); };
+const sheet = name => { if (!document.querySelector(`link[href$="site/${name}"]`)) document.head.append(Object.assign(document.createElement('link'), {rel: 'stylesheet', href: here(name), onload: () => reachable()})); };
 
 sheet('site.css');
 if (document.querySelector('math')) sheet('math.css'); // a font with the sizes and spaces that formulas need
@@ -23,7 +23,7 @@ const reachable = () => document.querySelectorAll('pre, div.sourceCode, table, m
     e.tabIndex = 0; if (!e.hasAttribute('role') && !(e instanceof MathMLElement) && e.tagName !== 'TABLE') { e.setAttribute('role', 'region'); e.setAttribute('aria-label', e.matches('pre, .sourceCode') ? 'code' : 'wide content'); }
   }
 });
-document.readyState === 'complete' ? reachable() : addEventListener('load', reachable); // the home page loads this late
+document.readyState === 'complete' ? reachable() : addEventListener('load', reachable); // the home page loads this late; its sheets come later still
 addEventListener('resize', reachable);
 document.addEventListener('toggle', reachable, true);
 
