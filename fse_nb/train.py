@@ -28,7 +28,7 @@ from .warps import FACES, ThinPlateWarp, WarpSampler, WarpSamplers, warp_pair
 from .model import LandmarkDetector, dead_channels, evaluating, map_std, reuse_memory
 from .model import soft_argmax, spatial_softmax
 from .losses import FactorizedLoss
-from .decode import Geometry, ImageCache, resize_to, to_channels
+from .decode import Geometry, ImageCache, as_float, resize_to, to_channels
 from .loader import CacheDL
 from .detect import detect, detect_maps
 
@@ -672,8 +672,8 @@ def show_results(self:LandmarkLearner,
 DEFAULT_ARCH = 'unet'
 
 def _declared(dls, crop, channels)->Geometry:
-    "The geometry of the images that a loader gives"
-    x = first(dls.train)[0]
+    "The geometry of the images that a loader gives; raises ValueError for other images than squares in [-1,1]"
+    x = as_float(first(dls.train)[0])
     h,w = x.shape[-2:]
     g = getattr(getattr(dls.train, 'dataset', None), 'geometry', None)
     if h not in (w,2*w): # `stack_pairs` puts two squares above each other
