@@ -7,7 +7,7 @@
 The commands are those in the records that the detector's file names. All goes below --out (default: runs/repeat/NAME):
 records, checkpoints, and the detector in weights/. A call that was interrupted goes on when it is called again. In the
 end the errors stand beside those in the records; another machine or another version of PyTorch gives other digits."""
-import re, shlex, subprocess, sys
+import os, re, shlex, subprocess, sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -77,8 +77,9 @@ def main():
     args = arguments().parse_args()
     if args.out is None and not args.smoke: args.out = ROOT/'runs'/'repeat'/args.name
     folders = Folders.of(args)
-    where = ['--out',Path(args.out).resolve()]
-    steps = steps_of(args.name, args.seed, folders.runs.resolve())
+    place = Path(os.path.relpath(args.out, ROOT)) # scripts run in the root, and records name no place on one machine
+    where = ['--out',place]
+    steps = steps_of(args.name, args.seed, place/'runs')
     small = ['--smoke'] if args.smoke else []
     for step in steps:
         if args.list: print('python', step.script, shlex.join([*step.arguments,*map(str, where)]))
