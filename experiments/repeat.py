@@ -86,10 +86,11 @@ def main():
         elif not (folders.results/f'{step.record}.json').exists():
             call(step.script, *step.arguments, *where, *small)
     if args.list: return
-    category = ['--category',load_detector(args.name).run['category'],*(['--data','toy'] if args.smoke else [])]
+    about = ['--category',load_detector(args.name).run['category']]
+    if args.smoke: about += ['--data','toy','--images','20']
     weights = folders.runs.parent/'weights'
     weights.mkdir(exist_ok=True)
-    call('experiments/ship.py', steps[-1].file, args.name, *category, '--to', weights, *where)
+    call('experiments/ship.py', steps[-1].file, args.name, *about, '--to', weights, *where)
     now = errors_of(folders.results/f'{steps[-1].record}.json')
     then = errors_of(ROOT/f'results/{chain_of(args.name)[-1]}.json')
     for what,value in then.items(): print(f'{what:45s} {now.get(what, float("nan")):9.2f}   recorded {value:9.2f}')
