@@ -311,6 +311,11 @@ OVERPRINTED = """(() => { // labels of a widget that lie on one another, or beyo
     const boxes = told.filter(e => own(e) && e.checkVisibility({opacityProperty: true})).map(e => {
       const r = document.createRange(); r.selectNodeContents(e);
       return [e, r.getBoundingClientRect()]; }).filter(([e, b]) => b.width && b.height);
+    const edge = w.getBoundingClientRect();
+    for (const [e, b] of boxes)
+      if (e.matches('label, output, button') && !e.closest('dialog, .fse-scroll, .fse-sr')
+          && (b.left < edge.left - 2 || b.right > edge.right + 2))
+        out.push(`${w.dataset.widget}: "${e.textContent}" juts out`);
     const scrolled = e => e.closest('.fse-scroll'), dialog = e => e.closest('dialog, [role=dialog]');
     for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
       const [[e, a], [f, b]] = [boxes[i], boxes[j]];
@@ -394,7 +399,7 @@ def screens(page):
 def looks(page, axe):
     "Faults that a scheme and a screen can have: what axe says, labels on one another, a page wider than its window"
     bad = axe_faults(page, axe)
-    bad += [f'labels lie on one another: {o}' for o in page.evaluate(OVERPRINTED)]
+    bad += [f'labels on one another or over the edge: {o}' for o in page.evaluate(OVERPRINTED)]
     wide,width = page.evaluate('[document.documentElement.scrollWidth, innerWidth]')
     if wide>width+2: bad.append(f'{wide} pixels wide in a window of {width}')
     return bad
@@ -580,7 +585,7 @@ def slider_faults(page):
             page.evaluate(MOVE, part)
             page.wait_for_timeout(150)
         bad += [f'label with needless decimals: {o}' for o in page.evaluate(LONG_LABELS)]
-        bad += [f'labels lie on one another with sliders at {part}: {o}' for o in page.evaluate(OVERPRINTED)]
+        bad += [f'labels on one another or over the edge, sliders at {part}: {o}' for o in page.evaluate(OVERPRINTED)]
     return bad
 
 def check_page(browser, name, base, axe):
