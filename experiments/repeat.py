@@ -6,7 +6,7 @@
 
 The commands are those in the records that the detector's file names. All goes below --out (default: runs/repeat/NAME):
 records, checkpoints, and the detector in weights/. A call that was interrupted goes on when it is called again. In the
-end the errors stand beside those in the records; another machine or another version of PyTorch gives other digits."""
+end its numbers stand beside those of the one that ships; another machine or another PyTorch gives other digits."""
 import os, re, shlex, subprocess, sys
 from collections import namedtuple
 from pathlib import Path
@@ -18,10 +18,9 @@ from fse_nb.results import read_record
 #: one training: its record, the script, its arguments, and the detector that it writes
 Step = namedtuple('Step', 'record script arguments file')
 
-def chain_of(name):
-    "Names of the records of a shipped detector, in the order of the runs"
-    run = load_detector(name).run
-    return [Path(o['record']).stem for o in [*(run.get('chain') or []), run]]
+def runs_of(run):
+    "What the file of a detector says of all runs that made it, in their order"
+    return [*(run.get('chain') or []),run]
 
 def option(arguments, name, value):
     "Arguments with another value of an option, or with the option, where it was not given"
@@ -29,13 +28,13 @@ def option(arguments, name, value):
     i = arguments.index(name)
     return [*arguments[:i+1],str(value),*arguments[i+2:]]
 
-def steps_of(name, seed, runs):
+def steps_of(shipped, seed, runs):
     "The trainings that made a detector, each from what the one before it wrote into the folder `runs`"
     steps,teacher = [],None
-    for record in chain_of(name):
+    for record in [Path(o['record']).stem for o in runs_of(shipped)]:
         _,script,*arguments = shlex.split(read_record(ROOT/f'results/{record}.json')['command'])
         if Path(script).parent.name!='experiments' or not (ROOT/script).exists():
-            raise SystemExit(f'{name} was made by {script}, which is not here any more: see results/{record}.json')
+            raise SystemExit(f'results/{record}.json was made by {script}, which is not here any more')
         kind,own = record.split('_', 1) # 'recipe' or 'distil', and the name of the run
         if seed is not None:
             own = re.sub(r'_s\d+$', '', own)+f'_s{seed}'
@@ -57,13 +56,15 @@ def call(script, *arguments):
     code = subprocess.run([sys.executable,*command[1:]], cwd=ROOT).returncode
     if code: raise SystemExit(f'{script} ended with {code}; call repeat.py again to go on')
 
-def errors_of(record):
-    "What a record says of its detector: name → number"
-    numbers = read_record(record)['numbers']
-    last = numbers['curve'][-1]|numbers.get('after', {})
-    tests = {f'{k}, % of the distance of the eyes':100*v['error']['mean'] for k,v in numbers.get('tests', {}).items()}
-    seconds = numbers.get('chain_core_seconds') or last['core_seconds']
-    return {'equivariance error, px':last['equivariance_px'],'core-seconds of the chain':seconds}|tests
+def ended(step, results):
+    "Whether a training is over, its test splits included: they are opened after the record is first written"
+    file = results/f'{step.record}.json'
+    return file.exists() and ('--test' not in step.arguments or 'tests' in read_record(file)['numbers'])
+
+def measures(run):
+    "The numbers in the file of a detector: name → number"
+    errors = {k:v for k,v in run.items() if k=='equivariance_px' or k.endswith('_test_percent')}
+    return errors|{'core_seconds of the chain':sum(o.get('core_seconds') or 0 for o in runs_of(run))}
 
 def arguments():
     p = parser(__doc__)
@@ -79,20 +80,20 @@ def main():
     folders = Folders.of(args)
     place = Path(os.path.relpath(args.out, ROOT)) # scripts run in the root, and records name no place on one machine
     where = ['--out',place]
-    steps = steps_of(args.name, args.seed, place/'runs')
+    shipped = load_detector(args.name).run
+    steps = steps_of(shipped, args.seed, place/'runs')
     small = ['--smoke'] if args.smoke else []
     for step in steps:
         if args.list: print('python', step.script, shlex.join([*step.arguments,*map(str, where)]))
-        elif not (folders.results/f'{step.record}.json').exists():
-            call(step.script, *step.arguments, *where, *small)
+        elif not ended(step, folders.results): call(step.script, *step.arguments, *where, *small)
     if args.list: return
-    about = ['--category',load_detector(args.name).run['category']]
+    about = ['--category',shipped['category']]
     if args.smoke: about += ['--data','toy','--images','20']
     weights = folders.runs.parent/'weights'
     weights.mkdir(exist_ok=True)
     call('experiments/ship.py', steps[-1].file, args.name, *about, '--to', weights, *where)
-    now = errors_of(folders.results/f'{steps[-1].record}.json')
-    then = errors_of(ROOT/f'results/{chain_of(args.name)[-1]}.json')
-    for what,value in then.items(): print(f'{what:45s} {now.get(what, float("nan")):9.2f}   recorded {value:9.2f}')
+    now = measures(load_detector(weights/f'{args.name}.safetensors').run)
+    for what,value in measures(shipped).items():
+        print(f'{what:27s} {now.get(what, float("nan")):9.2f}   shipped {value:9.2f}')
 
 if __name__=='__main__': main()

@@ -850,7 +850,7 @@ def label(
     device=None # see `pick_device`
 ):
     "The work of `fse_label`"
-    session = LabelSession(images, names, detector, out, labels, find, boxes, device)
+    session = LabelSession(images, names, detector, out, labels=labels, find=find, boxes=boxes, device=device)
     print(f'fse_label on {device_name(next(session.model.parameters()).device)}', flush=True)
     try: server = LabelServer(session.start(), port)
     except BaseException:
@@ -927,7 +927,8 @@ class Annotator(_Widget):
         super().__init__()
         folder = os.path.realpath(out)
         if before := _ANNOTATORS.pop(folder, None): before.close() # the cell was run again
-        self.session = LabelSession(images, names, detector, out, labels, find, boxes, device).start()
+        self.session = LabelSession(images, names, detector, out, labels=labels, find=find, boxes=boxes, device=device)
+        self.session.start()
         _ANNOTATORS[folder] = self
         self.on_msg(self._asked)
 

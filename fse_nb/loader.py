@@ -230,8 +230,7 @@ def landmark_dls(
             raise ValueError('There is one image to train on, and one is held out to measure: use two or more, '
                              'or give others as `valid` in Python.')
         train,valid = train[~held],train[held]
-    both = dict(seed=seed, with_points=with_points, batch_tfms=batch_tfms, device=device,
-                on_device=on_device)
+    both = dict(seed=seed, with_points=with_points, batch_tfms=batch_tfms, device=device, on_device=on_device)
     train_dl = CacheDL(train, bs=bs, shuffle=True, epoch_size=epoch_size, augment=augment, split_idx=0, **both)
     valid_dl = CacheDL(valid, bs=val_bs or bs, split_idx=1, **both)
     return LandmarkDataLoaders(train_dl, valid_dl, path=path, device=train_dl.device)
